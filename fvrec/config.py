@@ -1,0 +1,204 @@
+"""Settings of a run: where things lie, which preset, which seed. Everything derived is a property.
+
+Environment variables with the prefix ``FVREC_`` set defaults (``FVREC_ROOT=/data/fvrec``); explicit arguments win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fvrec.errors import FvrecError
+
+SOURCES = ("embedded", "myntra")
+STRATEGIES = ("base_rank", "mmr", "rl")
+
+
+@dataclass(frozen=True)
+class LanguageModelSize:
+    """Shape of the causal LLM (a Qwen3, as MiniMind-3 is). ``intermediate`` is the width of the gated MLP."""
+
+    layers: int
+    hidden: int
+    heads: int = 8
+    kv_heads: int = 4
+    intermediate: int = 704
+    bpe_vocabulary: int = 3000
+
+
+@dataclass(frozen=True)
+class TrainingBudget:
+    """How long each training stage runs and how fast it learns. Epochs count passes over the train items."""
+
+    pretrain_epochs: float
+    sft_epochs: float
+    lora_epochs: float
+    batch_size: int = 32
+    pretrain_lr: float = 2e-3
+    sft_lr: float = 2e-3
+    lora_lr: float = 2e-3
+    lora_rank: int = 32
+    lora_alpha: int = 64
+
+
+@dataclass(frozen=True)
+class RlBudget:
+    """Size of the list-level simulation. Pools hold ``pool_size`` candidates, lists ``list_length`` items."""
+
+    train_users: int
+    test_users: int
+    timesteps: int
+    pool_size: int = 50
+    list_length: int = 10
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One row of the preset table."""
+
+    name: str
+    purpose: str
+    embedded_items: int
+    llm: LanguageModelSize
+    training: TrainingBudget
+    rl: RlBudget
+    rerank_queries: int
+    max_length: int = 1024
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain nested dict, for manifests and ``runs.config``."""
+        return asdict(self)
+
+
+_TINY = Preset(
+    name="tiny",
+    purpose="the whole loop in minutes on two cores: EfficientNet-Lite0, 4 layers x 256",
+    embedded_items=3000,
+    llm=LanguageModelSize(layers=4, hidden=256),
+    training=TrainingBudget(pretrain_epochs=2, sft_epochs=3, lora_epochs=6),
+    rl=RlBudget(train_users=400, test_users=200, timesteps=60_000),
+    rerank_queries=200,
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "smoke": replace(
+            _TINY,
+            name="smoke",
+            purpose="every stage once, in at most 90 s: for tests and fault drills, not for numbers",
+            embedded_items=240,
+            llm=LanguageModelSize(layers=2, hidden=128, intermediate=352, bpe_vocabulary=800),
+            training=TrainingBudget(pretrain_epochs=1, sft_epochs=4, lora_epochs=12),
+            rl=RlBudget(train_users=40, test_users=20, timesteps=4_000, pool_size=20),
+            rerank_queries=30,
+        ),
+        "tiny": _TINY,
+    }
+)
+
+
+def get_preset(name: str) -> Preset:
+    """The preset of that name; FvrecError names the allowed ones otherwise."""
+    if name not in PRESETS:
+        raise FvrecError("unknown preset", where="--preset", found=name, allowed=PRESETS)
+    return PRESETS[name]
+
+
+class Settings(BaseSettings):
+    """What a run needs to know. ``root`` moves every place below it at once."""
+
+    model_config = SettingsConfigDict(env_prefix="FVREC_", frozen=True)
+
+    root: Path = Path()
+    source: str = "embedded"
+    raw: Path | None = None
+    preset: str = "tiny"
+    seed: int = 7
+    limit: int | None = None
+
+    @property
+    def budget(self) -> Preset:
+        """The row of the preset table."""
+        return get_preset(self.preset)
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def raw_dir(self) -> Path:
+        """Folder of the source's own files: ``--raw``, or ``data/raw/<source>``."""
+        return self.raw if self.raw is not None else self.data / "raw" / self.source
+
+    @property
+    def processed(self) -> Path:
+        return self.data / "processed"
+
+    @property
+    def items_file(self) -> Path:
+        return self.processed / "items.jsonl"
+
+    @property
+    def sft_dir(self) -> Path:
+        return self.data / "sft"
+
+    @property
+    def eval_dir(self) -> Path:
+        return self.data / "eval"
+
+    @property
+    def cache(self) -> Path:
+        return self.data / "cache"
+
+    @property
+    def warehouse_dir(self) -> Path:
+        return self.data / "warehouse"
+
+    @property
+    def database(self) -> Path:
+        """The live file: one writer at a time. Readers outside a flow open ``snapshot``."""
+        return self.warehouse_dir / "live.duckdb"
+
+    @property
+    def snapshot(self) -> Path:
+        """Link to the newest published read-only snapshot."""
+        return self.warehouse_dir / "current.duckdb"
+
+    @property
+    def outputs(self) -> Path:
+        return self.root / "outputs"
+
+    @property
+    def manifests(self) -> Path:
+        return self.outputs / "manifests"
+
+    @property
+    def models(self) -> Path:
+        """Tokenizer and base checkpoint."""
+        return self.outputs / "models"
+
+    @property
+    def adapters(self) -> Path:
+        return self.outputs / "adapters"
+
+    @property
+    def policies(self) -> Path:
+        return self.outputs / "policies"
+
+    @property
+    def logs(self) -> Path:
+        return self.outputs / "logs"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Inside the root, so that two clones share nothing."""
+        return self.root / ".prefect"

@@ -1,0 +1,199 @@
+"""Every row type that crosses a room's wall, as frozen dataclasses without torch.
+
+A record's field names are the column names of its warehouse relation (see ``warehouse/migrations``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+Origin = Literal["source", "rule", "unknown"]
+Split = Literal["train", "val", "test", "excluded"]
+ModelName = Literal["base", "sft", "lora"]
+Inputs = Literal["image", "title", "image_title"]
+Mode = Literal["raw", "constrained"]
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test", "excluded")
+MODELS: tuple[ModelName, ...] = ("base", "sft", "lora")
+INPUTS: tuple[Inputs, ...] = ("image", "title", "image_title")
+
+
+def utc_now() -> datetime:
+    """The present instant, timezone-aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class AttributeValue:
+    """One field's value with where it came from: the source's own column, a rule on its text, or nowhere."""
+
+    value: str
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Item:
+    """One validated product. ``attributes`` holds all ten fields. ``image_path`` is relative to ``data root`` or absolute."""
+
+    item_id: str
+    source: str
+    group_id: str
+    split: Split
+    image_path: str
+    image_sha256: str
+    title: str
+    description: str
+    raw: Mapping[str, Any]
+    attributes: Mapping[str, AttributeValue]
+    ingested_at: datetime = field(default_factory=utc_now, compare=False)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """field -> value, without the origins."""
+        return {name: attribute.value for name, attribute in self.attributes.items()}
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A row or file that was rejected. ``reason`` is a short machine word (``image_missing``, ``image_unreadable`` …)."""
+
+    source: str
+    path: str
+    reason: str
+    detail: str
+    seen_at: datetime = field(default_factory=utc_now, compare=False)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of one stage."""
+
+    run_id: str
+    flow: str
+    stage: str
+    preset: str
+    source: str
+    code_version: str
+    config: Mapping[str, Any]
+    started_at: datetime
+    finished_at: datetime | None = None
+    status: Literal["running", "complete", "failed"] = "running"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One model's answer for one item and one input variant, with the text it wrote and the judgement on it.
+
+    ``attributes`` and ``confidence`` are empty unless ``schema_valid``.
+    """
+
+    item_id: str
+    model: str
+    inputs: str
+    mode: str
+    raw_output: str
+    json_valid: bool
+    schema_valid: bool
+    error: str = ""
+    error_class: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    confidence: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a report. Absent dimensions are empty strings (``k``, ``seed``: -1; intervals: None)."""
+
+    stage: str
+    metric: str
+    value: float
+    source: str = ""
+    split: str = ""
+    preset: str = ""
+    model: str = ""
+    strategy: str = ""
+    inputs: str = ""
+    mode: str = ""
+    seed: int = -1
+    slice: str = ""
+    field: str = ""
+    k: int = -1
+    params: Mapping[str, Any] = field(default_factory=dict)
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often ``true_value`` was read as ``predicted_value``."""
+
+    model: str
+    inputs: str
+    mode: str
+    split: str
+    field: str
+    true_value: str
+    predicted_value: str
+    n: int
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of a named curve (a loss curve, a trade-off sweep)."""
+
+    stage: str
+    curve: str
+    x: float
+    y: float
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One position of one ranked list. ``evidence``: field -> the value that the explanation cites."""
+
+    query_id: str
+    strategy: str
+    position: int
+    item_id: str
+    score: float
+    explanation: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of the list-level simulation: true preferences and the noisy estimate that rankers see.
+
+    ``preferences`` and ``estimate``: field -> value -> weight (non-negative, each field sums to 1).
+    """
+
+    user_id: str
+    source: str
+    split: Split
+    preferences: Mapping[str, Mapping[str, float]]
+    estimate: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """One purchase (or like) of one user."""
+
+    user_id: str
+    item_id: str
+    source: str
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A vector of an item under a named model."""
+
+    item_id: str
+    model: str
+    vector: tuple[float, ...]
