@@ -5,10 +5,14 @@ A record's field names are the column names of its warehouse relation (see ``war
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as column  # ``field`` is a column name here
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 Origin = Literal["source", "rule", "unknown"]
 Split = Literal["train", "val", "test", "excluded"]
@@ -36,7 +40,7 @@ class AttributeValue:
 
 @dataclass(frozen=True)
 class Item:
-    """One validated product. ``attributes`` holds all ten fields. ``image_path`` is relative to ``data root`` or absolute."""
+    """One validated product. ``attributes`` holds all ten fields; ``image_path`` is relative to the root or absolute."""
 
     item_id: str
     source: str
@@ -48,7 +52,7 @@ class Item:
     description: str
     raw: Mapping[str, Any]
     attributes: Mapping[str, AttributeValue]
-    ingested_at: datetime = field(default_factory=utc_now, compare=False)
+    ingested_at: datetime = column(default_factory=utc_now, compare=False)
 
     @property
     def values(self) -> dict[str, str]:
@@ -58,13 +62,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A row or file that was rejected. ``reason`` is a short machine word (``image_missing``, ``image_unreadable`` …)."""
+    """A rejected row or file. ``reason`` is a short machine word (``image_missing``, ``image_unreadable`` …)."""
 
     source: str
     path: str
     reason: str
     detail: str
-    seen_at: datetime = field(default_factory=utc_now, compare=False)
+    seen_at: datetime = column(default_factory=utc_now, compare=False)
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,8 @@ class Prediction:
     schema_valid: bool
     error: str = ""
     error_class: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    confidence: Mapping[str, float] = field(default_factory=dict)
+    attributes: Mapping[str, str] = column(default_factory=dict)
+    confidence: Mapping[str, float] = column(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class Metric:
     slice: str = ""
     field: str = ""
     k: int = -1
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = column(default_factory=dict)
     ci_low: float | None = None
     ci_high: float | None = None
     n: int = 0
@@ -149,7 +153,7 @@ class CurvePoint:
     curve: str
     x: float
     y: float
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = column(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ class Ranking:
     item_id: str
     score: float
     explanation: str = ""
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = column(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -197,3 +201,22 @@ class Embedding:
     item_id: str
     model: str
     vector: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateSet:
+    """What a store offers for one question: ``N`` items with what a model read on them, row by row.
+
+    ``attributes[i]`` and ``confidence[i]`` are the predicted values of ``items[i]`` (all ten fields; everything
+    ``unknown`` with confidence 0 where the model gave no valid answer). ``embeddings``: ``[N, D]`` float32, rows of
+    length 1, or of length 0 where none is stored (``D`` is 0 where nothing is).
+    """
+
+    item_ids: tuple[str, ...]
+    items: Sequence[Item]
+    attributes: Sequence[Mapping[str, str]]
+    confidence: Sequence[Mapping[str, float]]
+    embeddings: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
