@@ -1,0 +1,188 @@
+"""Files that are either whole or absent, their digests, and the manifest that says a stage is complete.
+
+A manifest is written last: its presence means that everything it names was in place, and its digests say with which
+inputs, configuration and code that was made. Nothing else decides whether a stage may be reused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fvrec.errors import FvrecError
+
+MANIFEST_VERSION = 1
+_TEMPORARY = ".partial-"
+
+
+def atomic_write(path: Path, data: bytes | str) -> None:
+    """Write ``data`` so that ``path`` holds either what it held before or all of ``data``, whatever happens between.
+
+    The folder is made when it is missing. Raises FvrecError when the place cannot be written.
+    """
+    payload = data.encode("utf-8") if isinstance(data, str) else data
+    temporary = temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise FvrecError(f"cannot write: {error.strerror or error}", where=path) from error
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to build a file or folder under; it takes the place of ``path`` when the block ends well.
+
+    When the block raises, what was built is removed and ``path`` stays as it was.
+    """
+    temporary = temporary_name(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        replace(temporary, path)
+    finally:
+        remove(temporary)
+
+
+def replace(built: Path, path: Path) -> None:
+    """Put the file or folder ``built`` in the place of ``path``, on the same file system, and make that durable."""
+    if not built.exists():
+        raise FvrecError("an output was announced but not written", where=path)
+    for file in _files(built):
+        _sync_file(file)
+    retired = temporary_name(path)
+    if path.exists():
+        path.rename(retired)
+    built.rename(path)
+    _sync_directory(path.parent)
+    remove(retired)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it; an absent one is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def digest_bytes(data: bytes) -> str:
+    """SHA-256 as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of the file's bytes. FvrecError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FvrecError(f"cannot read: {error.strerror or error}", where=path) from error
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 of the value's canonical JSON: sorted keys, no spaces; paths and other objects by their text."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return digest_bytes(text.encode("utf-8"))
+
+
+def digest_tree(path: Path) -> str:
+    """SHA-256 over the relative names and contents of all files below a folder (of a lone file: of its bytes)."""
+    if not path.is_dir():
+        return digest_file(path)
+    return digest_json({file.relative_to(path).as_posix(): digest_file(file) for file in _files(path)})
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one complete stage was made from and what it made.
+
+    inputs: name -> digest of what it read. config: the values that steer it. code: digest of its import closure.
+    outputs: path relative to the root -> digest (a folder counts as one output). warehouse: relation -> fingerprint
+    of the rows that the run wrote.
+    """
+
+    stage: str
+    run_id: str
+    inputs: Mapping[str, str]
+    config: Mapping[str, Any]
+    code: str
+    outputs: Mapping[str, str]
+    warehouse: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    version: int = MANIFEST_VERSION
+
+    @property
+    def input_digest(self) -> str:
+        """One digest of inputs, configuration and code: equal digests mean that the stage need not run again."""
+        return input_digest(self.stage, self.inputs, self.config, self.code)
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON, atomically. Call this after everything it names is in place."""
+        atomic_write(path, json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest | None:
+        """The manifest at ``path``; None when there is none, or none of this version that can be understood."""
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+            manifest = cls(**body)
+        except (OSError, ValueError, TypeError):
+            return None
+        return manifest if manifest.version == MANIFEST_VERSION else None
+
+
+def input_digest(stage: str, inputs: Mapping[str, str], config: Mapping[str, Any], code: str) -> str:
+    """The digest that a stage's reuse hangs on, computable before it runs."""
+    return digest_json({"stage": stage, "inputs": dict(inputs), "config": dict(config), "code": code})
+
+
+def verify(manifest: Manifest, root: Path) -> list[str]:
+    """One sentence for each output that is gone or altered since the manifest was written; empty when all is well."""
+    faults = []
+    for name, expected in manifest.outputs.items():
+        path = root / name
+        if not path.exists():
+            faults.append(f"{name} is gone")
+        elif digest_tree(path) != expected:
+            faults.append(f"{name} was altered")
+    return faults
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith(_TEMPORARY))
+
+
+def temporary_name(path: Path) -> Path:
+    """A fresh name beside ``path``, on the same file system, that digests pass over."""
+    return path.with_name(f"{_TEMPORARY}{path.name}-{uuid4().hex[:8]}")
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,128 @@
+"""What a stage's work sees while it runs: settings, upstream manifests, staged places, and its row in ``runs``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fvrec.artifacts import Manifest, digest_tree, remove, temporary_name
+from fvrec.artifacts import replace as put_in_place
+from fvrec.config import Settings
+from fvrec.errors import FvrecError
+from fvrec.records import Metric, Run, utc_now
+from warehouse import db, write
+from warehouse.read import Warehouse
+
+
+def new_run_id(stage: str, moment: datetime) -> str:
+    """A name for one execution that sorts by time within its stage."""
+    return f"{stage}-{moment:%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
+
+
+@dataclass
+class Context:
+    """One execution of one stage."""
+
+    stage: str
+    flow: str
+    settings: Settings
+    upstream: Mapping[str, Manifest]
+    config: Mapping[str, Any]
+    code: str
+    run_id: str = ""
+    saved_metrics: list[Metric] = field(default_factory=list)
+    _staged: dict[Path, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.run_id = self.run_id or new_run_id(self.stage, utc_now())
+
+    @property
+    def database(self) -> Path:
+        return self.settings.database
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The live warehouse, opened for the length of each call."""
+        return Warehouse(self.settings.database)
+
+    def run_of(self, stage: str) -> str:
+        """Run id of an upstream stage that this one declared as needed."""
+        return self.upstream[stage].run_id
+
+    def build(self, path: Path) -> Path:
+        """A name beside ``path`` to write under; it is moved into place when the stage's work has ended well."""
+        temporary = temporary_name(path)
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        self._staged[path] = temporary
+        return temporary
+
+    def save_metrics(self, metrics: Sequence[Metric]) -> None:
+        """Write this run's metrics, with source, preset and seed filled in where the library left them open."""
+        settings = self.settings
+        filled = [
+            replace(
+                row,
+                source=row.source or settings.source,
+                preset=row.preset or settings.preset,
+                seed=settings.seed if row.seed < 0 else row.seed,
+            )
+            for row in metrics
+        ]
+        self.saved_metrics.extend(filled)
+        write.save_metrics(self.database, self.run_id, self.saved_metrics)
+
+    def place(self, outputs: Sequence[Path]) -> None:
+        """Move what was built into place; FvrecError when an announced output is not there."""
+        for path, temporary in self._staged.items():
+            put_in_place(temporary, path)
+        missing = [path for path in outputs if not path.exists()]
+        if missing:
+            raise FvrecError(f"stage {self.stage} did not write an output it announced", where=missing[0])
+
+    def output_digests(self, outputs: Sequence[Path]) -> dict[str, str]:
+        """Path relative to the root -> digest."""
+        return {path.relative_to(self.settings.root).as_posix(): digest_tree(path) for path in outputs}
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Keep this execution's row in ``runs``: running, then complete or failed. What was staged is cleared away."""
+        db.migrate(self.database)
+        run = self._run_row()
+        write.save_run(self.database, run)
+        try:
+            yield
+        except BaseException:
+            write.save_run(self.database, replace(run, finished_at=utc_now(), status="failed"))
+            raise
+        finally:
+            for temporary in self._staged.values():
+                remove(temporary)
+        write.save_run(self.database, replace(run, finished_at=utc_now(), status="complete"))
+
+    def _run_row(self) -> Run:
+        settings = self.settings
+        config = {**self.config, "seed": settings.seed, "limit": settings.limit}
+        return Run(
+            run_id=self.run_id,
+            flow=self.flow,
+            stage=self.stage,
+            preset=settings.preset,
+            source=settings.source,
+            code_version=self.code,
+            config=config,
+            started_at=utc_now(),
+        )
+
+
+def warehouse_rows(settings: Settings, run_id: str, source_relations: Sequence[str]) -> dict[str, str]:
+    """relation -> fingerprint of what a run wrote; empty when there is no warehouse."""
+    if not settings.database.exists():
+        return {}
+    warehouse = Warehouse(settings.database)
+    of_source = warehouse.fingerprint_source(settings.source) if source_relations else {}
+    return {**warehouse.fingerprint(run_id), **{name: of_source[name] for name in source_relations}}

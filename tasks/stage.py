@@ -1,0 +1,223 @@
+"""A stage: a function that makes files and warehouse rows, run as a Prefect task, and run again only when it must.
+
+Reuse hangs on one digest of inputs, configuration and code. It is the Prefect task's cache key, but the manifest alone
+decides: when it is absent, of another digest, or names an output that is gone or altered, the cached result is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from prefect import task
+from prefect.client.schemas.objects import State, TaskRun
+
+from fvrec.artifacts import Manifest, input_digest, remove, verify
+from fvrec.closure import code_digest
+from fvrec.config import Settings
+from fvrec.errors import FvrecError
+from tasks.context import Context, warehouse_rows
+from tasks.record import leave_artifacts, write_logs
+
+RETRIES = 2
+RETRY_DELAY_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What became of one stage: run or reused, how long it took, and what it made (path or relation -> digest)."""
+
+    stage: str
+    run_id: str
+    reused: bool
+    seconds: float
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a stage would be run with, and whether what is there already will do."""
+
+    manifest_path: Path
+    inputs: Mapping[str, str]
+    config: Mapping[str, Any]
+    code: str
+    digest: str
+    upstream: Mapping[str, Manifest]
+    complete: Manifest | None
+    reason: str
+    """Why it has to run; empty when ``complete`` is there."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the pipeline. Call it with settings, inside a flow or alone.
+
+    name: stage in manifests, runs and metrics. flow: the sub-flow and the command that hold it. work: does it.
+    needs: upstream stage -> the outputs and relations of it that are read (names as in its manifest).
+    config: the settings that steer it. outputs: the places it fills. external: digests of inputs that no stage made.
+    source_relations: relations that it replaces for a whole source (those keyed by run are found by the run's name).
+    """
+
+    name: str
+    flow: str
+    work: Callable[[Context], None]
+    outputs: Callable[[Settings], Sequence[Path]]
+    config: Callable[[Settings], Mapping[str, Any]]
+    needs: Mapping[str, Sequence[str]]
+    external: Callable[[Settings], Mapping[str, str]]
+    source_relations: tuple[str, ...] = ()
+    module: str = ""
+    """Whose import closure is the stage's code; the module of ``work`` unless said otherwise."""
+
+    def manifest_path(self, settings: Settings) -> Path:
+        return settings.manifests / f"{self.name}.json"
+
+    def plan(self, settings: Settings) -> Plan:
+        """Digest what it would run with, compare with what is there. FvrecError when an upstream stage is missing."""
+        upstream = {name: _upstream(name, self.name, settings) for name in self.needs}
+        inputs = {
+            f"{stage}:{name}": digest
+            for stage, names in self.needs.items()
+            for name, digest in _pick(upstream[stage], names).items()
+        }
+        inputs.update(self.external(settings))
+        config = {"source": settings.source, "preset": settings.preset, **self.config(settings)}
+        code = code_digest(self.module or self.work.__module__)
+        digest = input_digest(self.name, inputs, config, code)
+        path = self.manifest_path(settings)
+        manifest = Manifest.read(path)
+        reason = self._why(manifest, Plan(path, inputs, config, code, digest, upstream, None, ""), settings)
+        return Plan(path, inputs, config, code, digest, upstream, None if reason else manifest, reason)
+
+    def __call__(self, settings: Settings) -> StageResult:
+        """Run the stage, or reuse what is there. Raises what the work raises; a failed run leaves no manifest."""
+        started = perf_counter()
+        plan = self.plan(settings)
+
+        def execute(_stage: str, _digest: str) -> dict[str, Any]:
+            return self._run(settings, plan)
+
+        cached_task = task(
+            execute,
+            name=self.name,
+            task_run_name=f"{self.name} {settings.source} {settings.preset}",
+            tags=[settings.source, settings.preset],
+            persist_result=True,
+            result_serializer="json",
+            cache_key_fn=lambda _context, _parameters: f"{self.name}-{plan.digest}",
+            refresh_cache=plan.complete is None,
+            retries=RETRIES,
+            retry_delay_seconds=RETRY_DELAY_SECONDS,
+            retry_condition_fn=_is_transient,
+        )
+        made = StageResult(**cached_task(self.name, plan.digest))
+        if plan.complete is None:
+            return made
+        outputs = {**plan.complete.outputs, **plan.complete.warehouse}
+        return StageResult(self.name, plan.complete.run_id, True, perf_counter() - started, outputs)
+
+    def _run(self, settings: Settings, plan: Plan) -> dict[str, Any]:
+        """The task's body; also reached when the manifest is whole but Prefect has forgotten the result."""
+        if plan.complete is not None:
+            made = {**plan.complete.outputs, **plan.complete.warehouse}
+            return asdict(StageResult(self.name, plan.complete.run_id, True, plan.complete.seconds, made))
+        remove(plan.manifest_path)
+        started = perf_counter()
+        context = Context(self.name, self.flow, settings, plan.upstream, plan.config, plan.code)
+        with context.recorded():
+            self.work(context)
+            context.place(self.outputs(settings))
+        manifest = Manifest(
+            stage=self.name,
+            run_id=context.run_id,
+            inputs=plan.inputs,
+            config=plan.config,
+            code=plan.code,
+            outputs=context.output_digests(self.outputs(settings)),
+            warehouse=warehouse_rows(settings, context.run_id, self.source_relations),
+            seconds=perf_counter() - started,
+        )
+        write_logs(self.flow, manifest, settings)
+        leave_artifacts(manifest, context.saved_metrics)
+        manifest.write(plan.manifest_path)
+        made = {**manifest.outputs, **manifest.warehouse}
+        return asdict(StageResult(self.name, manifest.run_id, False, manifest.seconds, made))
+
+    def _why(self, manifest: Manifest | None, plan: Plan, settings: Settings) -> str:
+        if manifest is None:
+            return "no manifest"
+        if manifest.input_digest != plan.digest:
+            parts = {"inputs": plan.inputs, "config": plan.config, "code": plan.code}
+            changed = [name for name, value in parts.items() if _plain(getattr(manifest, name)) != _plain(value)]
+            return f"changed: {', '.join(changed) or 'stage'}"
+        faults = verify(manifest, settings.root)
+        if not faults and manifest.warehouse != warehouse_rows(settings, manifest.run_id, self.source_relations):
+            faults = ["its rows in the warehouse are gone or altered"]
+        return "; ".join(faults)
+
+
+def stage(
+    name: str,
+    *,
+    flow: str,
+    outputs: Callable[[Settings], Sequence[Path]] = lambda _settings: (),
+    config: Callable[[Settings], Mapping[str, Any]] = lambda _settings: {},
+    needs: Mapping[str, Sequence[str]] | None = None,
+    external: Callable[[Settings], Mapping[str, str]] = lambda _settings: {},
+    source_relations: tuple[str, ...] = (),
+    module: str = "",
+) -> Callable[[Callable[[Context], None]], Stage]:
+    """Decorator: make a :class:`Stage` of the function that does its work. Its code is that function's module."""
+
+    def decorate(work: Callable[[Context], None]) -> Stage:
+        return Stage(name, flow, work, outputs, config, dict(needs or {}), external, source_relations, module)
+
+    return decorate
+
+
+def _upstream(name: str, wanted_by: str, settings: Settings) -> Manifest:
+    manifest = Manifest.read(settings.manifests / f"{name}.json")
+    if manifest is None:
+        raise FvrecError(
+            f"stage {wanted_by} needs stage {name}, which is not complete",
+            where=settings.manifests,
+            allowed="`fvrec run` makes every stage in order",
+        )
+    for key in ("source", "preset"):
+        if manifest.config[key] != getattr(settings, key):
+            raise FvrecError(
+                f"stage {wanted_by} needs stage {name} with --{key} {getattr(settings, key)}",
+                where=settings.manifests,
+                found=manifest.config[key],
+                allowed="`fvrec run` makes every stage in order",
+            )
+    return manifest
+
+
+def _pick(manifest: Manifest, names: Sequence[str]) -> dict[str, str]:
+    made = {**manifest.outputs, **manifest.warehouse}
+    missing = [name for name in names if name not in made]
+    if missing:
+        raise FvrecError(f"stage {manifest.stage} made no {missing[0]}", allowed=made)
+    return {name: made[name] for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """The value as a manifest file gives it back: tuples are lists, paths are text."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _is_transient(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+    """Retry what a second try may mend: the machine's own trouble with a file or a connection."""
+    try:
+        state.result()
+    except OSError:
+        return True
+    except BaseException:
+        return False
+    return False
