@@ -1,0 +1,106 @@
+"""Rows and their photos -> items: decode, hash, group, split, and account for every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fvrec.catalog.grouping import place
+from fvrec.catalog.model import Catalog
+from fvrec.errors import FvrecError
+from fvrec.imaging import IMAGE_MISSING, Inspection, inspect_image
+from fvrec.parallel import map_in_processes
+from fvrec.records import Item, Quarantined
+from fvrec.sources.base import RawRow, Source
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+def build(source: Source, *, root: Path, workers: int = 2, progress: Progress = iter) -> Catalog:
+    """Read every row of ``source``, decode and hash its photo in ``workers`` processes, group and split.
+
+    root: image paths below it are kept relative to it. progress: wraps the iterable of photos, for a progress bar.
+    A bad row is quarantined and the rest goes on. FvrecError when the source is not there, or nothing is usable.
+    """
+    source.discover()
+    rows, quarantined = _admit(source)
+    rows_in = len(rows) + len(quarantined)
+    inspections = map_in_processes(inspect_image, [row.image_path for row in rows], workers=workers)
+    kept: list[tuple[RawRow, Inspection]] = []
+    for row, inspection in zip(rows, progress(_Sized(inspections, len(rows))), strict=True):
+        if inspection.reason:
+            quarantined.append(
+                Quarantined(source.name, str(row.image_path), inspection.reason, f"{row.item_id}: {inspection.detail}")
+            )
+        else:
+            kept.append((row, inspection))
+    if not kept:
+        reasons = sorted({rejected.reason for rejected in quarantined})
+        raise FvrecError("no usable product", where=source.raw_dir, found=f"{rows_in} rows, rejected: {reasons}")
+    return Catalog(tuple(_items(source, kept, root)), tuple(quarantined), rows_in)
+
+
+@dataclass(frozen=True)
+class _Sized:
+    """An iterator whose length is known, so that a progress bar has an end."""
+
+    iterator: Iterator[Inspection]
+    length: int
+
+    def __iter__(self) -> Iterator[Inspection]:
+        return self.iterator
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def _admit(source: Source) -> tuple[list[RawRow], list[Quarantined]]:
+    """Rows whose id is new and whose photo path stays inside the raw folder; the others with their reason."""
+    base = source.raw_dir.resolve()
+    seen: set[str] = set()
+    rows: list[RawRow] = []
+    quarantined: list[Quarantined] = []
+    for row in source.rows():
+        if isinstance(row, Quarantined):
+            quarantined.append(row)
+            continue
+        problem = _problem(row, base, seen)
+        if problem:
+            quarantined.append(Quarantined(source.name, str(row.image_path), problem, f"item_id {row.item_id[:80]!r}"))
+        else:
+            rows.append(row)
+        seen.add(row.item_id)
+    return rows, quarantined
+
+
+def _problem(row: RawRow, base: Path, seen: set[str]) -> str:
+    if not row.item_id:
+        return "missing_id"
+    if row.item_id in seen:
+        return "duplicate_id"
+    try:
+        inside = row.image_path.resolve().is_relative_to(base)
+    except (OSError, RuntimeError, ValueError):
+        return IMAGE_MISSING
+    return "" if inside else "path_outside"
+
+
+def _items(source: Source, kept: Sequence[tuple[RawRow, Inspection]], root: Path) -> Iterator[Item]:
+    placements = place([row.group_key for row, _ in kept], [inspection.sha256 for _, inspection in kept])
+    home = root.resolve()
+    for (row, inspection), placement in zip(kept, placements, strict=True):
+        path = row.image_path.resolve()
+        yield Item(
+            item_id=row.item_id,
+            source=source.name,
+            group_id=placement.group_id,
+            split=placement.split,
+            image_path=str(path.relative_to(home) if path.is_relative_to(home) else path),
+            image_sha256=inspection.sha256,
+            title=row.title,
+            description=row.description,
+            raw=row.raw,
+            attributes=row.attributes,
+        )

@@ -1,0 +1,59 @@
+"""What a dataset has to offer: one Protocol, and the row that every connector yields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fvrec.records import AttributeValue, Quarantined
+from fvrec.schema import FIELDS, UNKNOWN
+
+UNKNOWN_ATTRIBUTE = AttributeValue(UNKNOWN, "unknown")
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """One product as its source tells it, in canonical values, its image not yet looked at.
+
+    group_key: names the design, so that its colour variants and re-listings stay in one split.
+    raw: the source's own columns, untouched. attributes: all ten fields.
+    """
+
+    item_id: str
+    group_key: str
+    image_path: Path
+    title: str
+    description: str
+    raw: Mapping[str, Any]
+    attributes: Mapping[str, AttributeValue]
+
+
+class Source(Protocol):
+    """A dataset on disk (or drawn onto it)."""
+
+    name: str
+    raw_dir: Path
+
+    @property
+    def supervised_fields(self) -> tuple[str, ...]:
+        """The fields that the source truly labels; only these are scored."""
+        ...
+
+    def discover(self) -> None:
+        """FvrecError unless files and columns are there. Nothing is written."""
+        ...
+
+    def rows(self) -> Iterator[RawRow | Quarantined]:
+        """Every row of the source, in a fixed order: readable ones as RawRow, the others with the reason."""
+        ...
+
+    def manifest(self) -> dict[str, Any]:
+        """Origin, licence, fields with meaning, row counts and file digests, for ``kaggle_manifest.json``."""
+        ...
+
+
+def complete(known: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """All ten fields in schema order; those that the source is silent about are ``unknown``."""
+    return {field: known.get(field, UNKNOWN_ATTRIBUTE) for field in FIELDS}
