@@ -40,7 +40,7 @@ class AttributeValue:
 
 @dataclass(frozen=True)
 class Item:
-    """One validated product. ``attributes`` holds all ten fields; ``image_path`` is relative to the root or absolute."""
+    """One validated product. ``attributes`` holds all ten fields; ``image_path`` is under the root or absolute."""
 
     item_id: str
     source: str
