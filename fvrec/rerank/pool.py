@@ -60,7 +60,8 @@ class Ranker(Protocol):
     ``rank`` returns distinct indices into the pool, best first; FvrecError when ``k`` exceeds the pool.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def rank(self, pool: Pool, k: int) -> NDArray[np.int64]: ...
 

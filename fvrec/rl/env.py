@@ -24,7 +24,7 @@ class EnvConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
 
 
-def observation_space(pool_size: int) -> spaces.Box:
+def observation_space(pool_size: int) -> spaces.Box[np.float32]:
     """``[N, F]`` float32, columns as in ``FEATURES``."""
     return spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (pool_size, len(FEATURES)), np.float32)
 
@@ -46,10 +46,10 @@ class ListEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     **Action.** ``Discrete(N)``: index of the next item in the pool. An item already in the list is not allowed:
     ``action_masks()`` says which are; choosing one all the same raises FvrecError.
 
-    **Observation.** ``Box [N, F]`` float32, one row per candidate, columns as in ``fvrec.rl.features.FEATURES``: how the
-    item suits the estimated user profile (overall and by field), how it relates to the list so far (largest and mean
-    similarity by predicted attributes and by embedding, what it would add), how rare it is in the pool, where in the
-    list we are, and whether it is still available. Nothing true of user or item is in it.
+    **Observation.** ``Box [N, F]`` float32, one row per candidate, columns as in ``fvrec.rl.features.FEATURES``: how
+    the item suits the estimated user profile (overall and by field), how it relates to the list so far (largest and
+    mean similarity by predicted attributes and by embedding, what it would add), how rare it is in the pool, where in
+    the list we are, and whether it is still available. Nothing true of user or item is in it.
 
     **Start.** A request is drawn from the source: a user, and ``N`` candidates in random order; the list is empty.
 
@@ -67,7 +67,7 @@ class ListEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def __init__(self, source: RequestSource, config: EnvConfig | None = None) -> None:
         self.config = config or EnvConfig()
         check_list_fits(source, self.config)
-        self.observation_space = observation_space(source.pool_size)
+        self.observation_space: spaces.Space[NDArray[np.float32]] = observation_space(source.pool_size)
         self.action_space = spaces.Discrete(source.pool_size)
         self._source = source
         self._features: ListFeatures | None = None

@@ -1,4 +1,4 @@
-"""What a policy sees: per-candidate features computed from pools alone, in training and in service by this one class."""
+"""What a policy sees: per-candidate features made from pools alone, by this one class in training and in service."""
 
 from __future__ import annotations
 

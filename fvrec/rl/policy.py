@@ -1,9 +1,9 @@
-"""The set policy: scores every candidate by one shared network, for MaskablePPO in training and as a Ranker in service."""
+"""The set policy: one shared network scores every candidate; MaskablePPO trains it, a Ranker serves it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -43,13 +43,10 @@ class SetNetwork(nn.Module):
         hidden = config.hidden
         self.embed = nn.Sequential(nn.Linear(len(FEATURES), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
         self.context = nn.Linear(2 * hidden, hidden)
-        self.residual = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
-        self.value = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        self.residual = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), _zero_linear(hidden))
+        self.value = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), _zero_linear(hidden))
         self.log_sharpness = nn.Parameter(torch.tensor(float(np.log(_START_SHARPNESS))))
         self.register_buffer("gain_weights", _gain_weights(config.reward), persistent=False)
-        for layer in (self.residual[-1], self.value[-1]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
 
     def forward(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
         available = candidates[..., FEATURES.index("available")].unsqueeze(-1)  # [B, N, 1]
@@ -61,6 +58,13 @@ class SetNetwork(nn.Module):
         residual = self.residual(embedded + context.unsqueeze(1)).squeeze(-1)
         gain = candidates @ self.get_buffer("gain_weights")
         return self.log_sharpness.exp() * (gain + residual), self.value(context).squeeze(-1)
+
+
+def _zero_linear(width: int) -> nn.Linear:
+    layer = nn.Linear(width, 1)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _gain_weights(reward: RewardConfig) -> Tensor:
@@ -108,14 +112,14 @@ class SetPolicy(MaskableActorCriticPolicy):
 
     @property
     def network(self) -> SetNetwork:
-        extractor = self.features_extractor
-        return extractor.network  # type: ignore[return-value]
+        return cast(SetNetwork, self.features_extractor.network)
 
     def _build(self, lr_schedule: Schedule) -> None:
         self._build_mlp_extractor()
         self.action_net = _Columns(None, -1)  # type: ignore[assignment]
         self.value_net = _Columns(-1, None)  # type: ignore[assignment]
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        make_optimizer: Any = self.optimizer_class
+        self.optimizer = make_optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
 
 class PolicyRanker:

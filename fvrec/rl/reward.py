@@ -20,8 +20,8 @@ _STYLE = FIELDS.index("style")
 class RewardConfig:
     """Weights of a list's reward: ``redundancy`` is the plan's lambda, ``novelty`` its mu; neither is negative."""
 
-    redundancy: float = 0.25
-    novelty: float = 0.1
+    redundancy: float = 0.08
+    novelty: float = 0.08
 
     def __post_init__(self) -> None:
         for name in ("redundancy", "novelty"):

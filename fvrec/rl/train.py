@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -109,8 +109,9 @@ def train_on(
         model = _make_ppo(vec_env, ppo, policy, seed)
         recorder = _Recorder(timesteps, progress)
         model.learn(timesteps, callback=recorder)
-    network: SetNetwork = model.policy.network  # type: ignore[assignment]
-    return TrainedPolicy(network.eval(), policy, env, seed, model.num_timesteps, tuple(recorder.points))
+    return TrainedPolicy(
+        cast(SetPolicy, model.policy).network.eval(), policy, env, seed, model.num_timesteps, tuple(recorder.points)
+    )
 
 
 def check(trained: TrainedPolicy, requests: list[Request], *, seed: int) -> None:
