@@ -1,0 +1,90 @@
+"""The way to the database file: short writes, short reads, migration, publication.
+
+A DuckDB writer keeps every other process out, readers included. So a flow's tasks open the live file for the length
+of one transaction, and everybody else (page, SQL clients) opens the newest published snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from fvrec.errors import FvrecError
+from warehouse.connect import (
+    WAIT_S,
+    explained,
+    open_for_reading,
+    open_for_writing,
+    refuse_snapshot,
+    require_database,
+    transaction,
+)
+from warehouse.locks import lock_of
+from warehouse.publish import publish
+from warehouse.upgrade import MIGRATIONS, VIEWS, check_version, is_current, upgrade
+
+__all__ = ["migrate", "publish", "reading", "writing"]
+
+
+def migrate(path: Path, *, migrations: Path = MIGRATIONS, views: Path = VIEWS, wait_s: float = WAIT_S) -> None:
+    """Bring the database at ``path`` (made when absent) forward to this version of the code, and its views with it.
+
+    Each migration commits together with its record. FvrecError when one fails (it rolls back whole) or when the
+    database is newer than the code.
+    """
+    refuse_snapshot(path)
+    with lock_of(path).exclusive(), explained(path):
+        connection = open_for_writing(path, wait_s)
+        try:
+            upgrade(connection, path, migrations, views)
+        finally:
+            connection.close()
+
+
+@contextmanager
+def writing(path: Path, *, wait_s: float = WAIT_S) -> Iterator[duckdb.DuckDBPyConnection]:
+    """One short transaction on the live file: committed at the end, rolled back on any error.
+
+    Makes or migrates the database first when needed. Waits up to ``wait_s`` seconds for other processes; threads of
+    this process take turns. FvrecError when the file stays held, or when DuckDB refuses a statement.
+    """
+    refuse_snapshot(path)
+    with lock_of(path).exclusive(), explained(path):
+        connection = open_for_writing(path, wait_s)
+        try:
+            if not is_current(connection, path):
+                upgrade(connection, path)
+            with transaction(connection):
+                yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def reading(path: Path, *, wait_s: float = WAIT_S) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A short read-only connection to a live file or a snapshot link, without access to other files.
+
+    A link is followed at once, so that the whole read sees one snapshot. FvrecError when the file is missing
+    (``fvrec run`` makes it), stays held by a writer, or has another schema version than the code.
+    """
+    real = _resolve(path)
+    with lock_of(real).shared(), explained(path):
+        connection = open_for_reading(real, wait_s)
+        try:
+            check_version(connection, path)
+            yield connection
+        finally:
+            connection.close()
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        return path.resolve(strict=True)
+    except FileNotFoundError:
+        require_database(path)
+        raise
+    except OSError as error:
+        raise FvrecError("the database path cannot be followed", where=path, found=error.strerror) from error

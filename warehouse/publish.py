@@ -1,0 +1,122 @@
+"""Publication: a whole new file beside the live one, then one atomic switch of the link that everybody opens.
+
+Replacing the same path in place would serve old pages to a process that holds it open, and a half-copied file to one
+that opens it in between. Hence versioned names (``snapshot-<time>-<n>.duckdb``) and a link.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from fvrec.errors import FvrecError
+from warehouse.connect import WAIT_S, explained, require_database, wait_for_lock
+from warehouse.locks import lock_of
+
+KEEP = 3
+"""Snapshots that stay, the published one included: a reader that has resolved the link finds its file still there."""
+
+
+def publish(live: Path, snapshot: Path, *, keep: int = KEEP, wait_s: float = WAIT_S) -> Path:
+    """Copy the live database to a new snapshot beside ``snapshot``, then point that link at it; returns the new file.
+
+    The copy is one consistent state, complete and synced to disk before the switch. Older snapshots than the last
+    ``keep`` are removed; on POSIX a process that still reads one keeps its data until it closes the file.
+    FvrecError when there is no live database, it stays held, or the copy fails: the link is then left as it was.
+    """
+    require_database(live)
+    if snapshot.exists() and not snapshot.is_symlink():
+        raise FvrecError("the snapshot's name is taken by a file that is not a link", where=snapshot)
+    snapshot.parent.mkdir(parents=True, exist_ok=True)
+    with _one_publisher(snapshot), explained(live):
+        for leftover in snapshot.parent.glob("snapshot-*.partial*"):
+            leftover.unlink()
+        target = _next_name(snapshot.parent)
+        partial = target.with_suffix(".partial")
+        try:
+            with lock_of(live).shared():
+                _copy(live, partial, wait_s)
+            _sync(partial)
+            partial.rename(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _switch(snapshot, target)
+        _remove_old(snapshot, keep)
+    return target
+
+
+def _copy(live: Path, target: Path, wait_s: float) -> None:
+    """The databases are attached to a connection of their own: ``USE`` and settings of readers stay untouched."""
+    with duckdb.connect() as connection:
+        source = f"ATTACH '{_quoted(live)}' AS live (READ_ONLY)"
+        wait_for_lock(lambda: connection.execute(source), live, wait_s)
+        connection.execute(f"ATTACH '{_quoted(target)}' AS published")
+        connection.execute("COPY FROM DATABASE live TO published")
+        expected, copied = _counts(connection, "live"), _counts(connection, "published")
+        if copied != expected:
+            raise FvrecError("the copy is not complete", where=target, found=copied, allowed=str(expected))
+        # DETACH checkpoints: afterwards the file stands alone, without a write-ahead log.
+        connection.execute("DETACH published")
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, int]:
+    tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [database]).fetchall()
+    return {
+        name: connection.execute(f'SELECT count(*) FROM {database}."{name}"').fetchall()[0][0]  # noqa: S608
+        for (name,) in tables
+    }
+
+
+@contextmanager
+def _one_publisher(snapshot: Path) -> Iterator[None]:
+    """Publishers queue up, over processes too: the last one to copy must be the last one to switch."""
+    with (snapshot.parent / ".publish.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _next_name(folder: Path) -> Path:
+    """A name that sorts after every other: the counter rises even when the clock is set back."""
+    taken = [int(file.stem.rsplit("-", 1)[1]) for file in _snapshots(folder)]
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return folder / f"snapshot-{stamp}-{max(taken, default=0) + 1:06d}.duckdb"
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    """Snapshots, oldest first, by their counter."""
+    found = [file for file in folder.glob("snapshot-*-*.duckdb") if file.stem.rsplit("-", 1)[1].isdigit()]
+    return sorted(found, key=lambda file: int(file.stem.rsplit("-", 1)[1]))
+
+
+def _switch(link: Path, target: Path) -> None:
+    new = link.with_name(f".{link.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target.name)  # relative, so that the folder can be moved as a whole
+    os.replace(new, link)
+    _sync(link.parent)
+
+
+def _remove_old(link: Path, keep: int) -> None:
+    current = link.resolve()
+    for file in _snapshots(link.parent)[: -max(keep, 1)]:
+        if file.resolve() != current:
+            file.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

@@ -1,0 +1,85 @@
+"""SQL that people type: one query, read-only, cut off at a number of rows and a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from fvrec.errors import FvrecError
+from warehouse.connect import first_line
+
+_ALLOWED = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A result: names of the columns, rows in their order. ``truncated``: there were more rows than asked for."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    truncated: bool = False
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """One mapping a row, column -> value."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def run_query(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    parameters: Sequence[object] = (),
+    *,
+    max_rows: int | None = None,
+    timeout_s: float | None = None,
+) -> Table:
+    """Run one SELECT (or FROM, SHOW, DESCRIBE, SUMMARIZE, EXPLAIN) on a read-only, sandboxed connection.
+
+    Parameters fill ``?``. FvrecError on a mistake in the SQL, on any other kind of statement, and after ``timeout_s``.
+    """
+    statement = _only_query(sql)
+    with _deadline(connection, timeout_s):
+        try:
+            connection.execute(statement, list(parameters))
+            columns = tuple(column[0] for column in connection.description or ())
+            rows = connection.fetchall() if max_rows is None else connection.fetchmany(max_rows + 1)
+        except duckdb.InterruptException:
+            raise FvrecError(f"the query was stopped after {timeout_s:g} s", where="sql", found=sql) from None
+        except duckdb.Error as error:
+            raise FvrecError("the query failed", where="sql", found=sql, allowed=first_line(error)) from error
+    truncated = max_rows is not None and len(rows) > max_rows
+    return Table(columns, tuple(rows[:max_rows] if truncated else rows), truncated)
+
+
+def _only_query(sql: str) -> duckdb.Statement:
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise FvrecError("this is not SQL", where="sql", found=sql, allowed=first_line(error)) from error
+    if len(statements) != 1:
+        raise FvrecError("exactly one statement is expected", where="sql", found=len(statements), allowed="1")
+    if statements[0].type not in _ALLOWED:
+        raise FvrecError(
+            "only queries are allowed: the warehouse is read-only here",
+            where="sql",
+            found=statements[0].type.name,
+            allowed="SELECT, FROM, WITH, SHOW, DESCRIBE, SUMMARIZE, EXPLAIN",
+        )
+    return statements[0]
+
+
+@contextmanager
+def _deadline(connection: duckdb.DuckDBPyConnection, seconds: float | None) -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
