@@ -136,6 +136,11 @@ class Settings(BaseSettings):
         return self.raw if self.raw is not None else self.data / "raw" / self.source
 
     @property
+    def source_manifest(self) -> Path:
+        """Origin, licence and fields of what was ingested last."""
+        return self.data / "raw" / "kaggle_manifest.json"
+
+    @property
     def processed(self) -> Path:
         return self.data / "processed"
 

@@ -74,7 +74,7 @@ class Context:
             for row in metrics
         ]
         self.saved_metrics.extend(filled)
-        write.save_metrics(self.database, self.run_id, self.saved_metrics)
+        write.save_metrics(self.database, self.run_id, filled)
 
     def place(self, outputs: Sequence[Path]) -> None:
         """Move what was built into place; FvrecError when an announced output is not there."""
@@ -120,9 +120,10 @@ class Context:
 
 
 def warehouse_rows(settings: Settings, run_id: str, source_relations: Sequence[str]) -> dict[str, str]:
-    """relation -> fingerprint of what a run wrote; empty when there is no warehouse."""
+    """relation -> fingerprint of what a run wrote, relations without any row left out; empty without a warehouse."""
     if not settings.database.exists():
         return {}
     warehouse = Warehouse(settings.database)
     of_source = warehouse.fingerprint_source(settings.source) if source_relations else {}
-    return {**warehouse.fingerprint(run_id), **{name: of_source[name] for name in source_relations}}
+    found = {**warehouse.fingerprint(run_id), **{name: of_source[name] for name in source_relations}}
+    return {name: digest for name, digest in found.items() if not digest.startswith("0:")}

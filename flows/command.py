@@ -1,0 +1,48 @@
+"""``python -m flows.<name>``: the same options as the ``fvrec`` command, for one flow."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from prefect.settings import PREFECT_HOME, PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
+
+from fvrec.config import SOURCES, Settings
+from fvrec.errors import FvrecError
+from tasks.check import check_settings
+from tasks.stage import StageResult
+
+Flow = Callable[[Settings], Iterable[StageResult]]
+
+
+def run_as_command(flow: Flow, arguments: Sequence[str] | None = None) -> int:
+    """Parse the options, run the flow, write one line per stage; 2 with one sentence on a mistake of the user's."""
+    parser = argparse.ArgumentParser(description=flow.__doc__)
+    parser.add_argument("--source", choices=SOURCES)
+    parser.add_argument("--raw", type=Path)
+    parser.add_argument("--root", type=Path)
+    parser.add_argument("--preset")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--limit", type=int)
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    try:
+        settings = Settings(**given)
+        check_settings(settings)
+        results = run_in_home(flow, settings)
+    except FvrecError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    for result in results:
+        sys.stdout.write(f"{result.stage}: {'reused' if result.reused else 'ran'} ({result.seconds:.1f} s)\n")
+    return 0
+
+
+def run_in_home(flow: Flow, settings: Settings) -> list[StageResult]:
+    """Run the flow with Prefect's home below the settings' root, wherever this process was started."""
+    if PREFECT_HOME.value() == settings.prefect_home.resolve():
+        return list(flow(settings))
+    home = settings.prefect_home.resolve()
+    with temporary_settings({PREFECT_HOME: home, PREFECT_RESULTS_LOCAL_STORAGE_PATH: home / "storage"}):
+        return list(flow(settings))

@@ -1,0 +1,1 @@
+"""The Markdown templates of the reports, as package data."""

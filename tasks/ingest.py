@@ -1,0 +1,60 @@
+"""Ingest: a source's rows and photos become validated items, files and warehouse rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from fvrec.artifacts import atomic_write, digest_tree
+from fvrec.catalog import build, check, profile, write_items
+from fvrec.config import Settings
+from fvrec.sources import Source, open_source
+from tasks.context import Context
+from tasks.progress import bar
+from tasks.stage import stage
+from warehouse import write
+
+DRAWN = "embedded"
+"""The source whose photos are an output of the stage, not an input."""
+RELATIONS = ("items", "item_attributes", "quarantine")
+
+
+def source_of(settings: Settings) -> Source:
+    """The connector that the settings name; nothing is read yet."""
+    return open_source(
+        settings.source,
+        settings.raw_dir,
+        items=settings.budget.embedded_items,
+        seed=settings.seed,
+        limit=settings.limit,
+    )
+
+
+def _outputs(settings: Settings) -> list[Path]:
+    drawn = [settings.raw_dir] if settings.source == DRAWN else []
+    return [settings.items_file, settings.source_manifest, *drawn]
+
+
+def _config(settings: Settings) -> Mapping[str, object]:
+    drawn = {"items": settings.budget.embedded_items} if settings.source == DRAWN else {}
+    return {"seed": settings.seed, "limit": settings.limit, "raw": str(settings.raw_dir), **drawn}
+
+
+def _raw_files(settings: Settings) -> Mapping[str, str]:
+    source_of(settings).discover()
+    return {} if settings.source == DRAWN else {"raw": digest_tree(settings.raw_dir)}
+
+
+@stage("ingest", flow="ingest", outputs=_outputs, config=_config, external=_raw_files, source_relations=RELATIONS)
+def ingest(context: Context) -> None:
+    """Decode, hash, group and split the catalogue; keep what was rejected; profile and check what was kept."""
+    settings = context.settings
+    source = source_of(settings)
+    catalog = build(source, root=settings.root, progress=bar("ingest: read photos"))
+    check(catalog, root=settings.root, seed=settings.seed)
+    write_items(context.build(settings.items_file), catalog.items)
+    origin = json.dumps(source.manifest(), indent=2, ensure_ascii=False, default=str)
+    atomic_write(context.build(settings.source_manifest), origin + "\n")
+    write.save_items(context.database, source.name, catalog.items, catalog.quarantined)
+    context.save_metrics(profile(catalog, source))
