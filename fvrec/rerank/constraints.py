@@ -17,6 +17,7 @@ from fvrec.rerank.mentions import Mention, Request, Strength, read_request
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
 
 Language = Literal["zh", "en"]
+Outcome = Literal["met", "conflict", "unknown"]
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
 
 
@@ -49,6 +50,12 @@ class Constraint:
         bad = self.values - set(allowed) | self.values & {UNKNOWN}
         if bad or not self.values:
             raise FvrecError("not a value to ask for", where=self.field, found=sorted(bad), allowed=allowed[:-1])
+
+    def outcome(self, value: str) -> Outcome:
+        """How an item with this value stands to the constraint; ``unknown`` neither meets nor breaks any."""
+        if value == UNKNOWN:
+            return "unknown"
+        return "met" if (value in self.values) != self.excluded else "conflict"
 
 
 @dataclass(frozen=True)

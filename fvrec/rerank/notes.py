@@ -1,0 +1,91 @@
+"""What the user should hear besides the list: what was not understood, taken back, or could not be met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from fvrec import vocab
+from fvrec.rerank.constraints import Constraint, Constraints, Language
+from fvrec.rerank.score import Judgement
+from fvrec.schema import VALUES
+
+NoteKind = Literal["unrecognised", "contradiction", "relaxed", "fewer"]
+
+_TEXTS: dict[NoteKind, dict[Language, str]] = {
+    "unrecognised": {"en": "Not understood: {what}.", "zh": "没有理解：{what}。"},
+    "contradiction": {
+        "en": "You asked for and against the same; the later words count: {what}.",
+        "zh": "要求互相矛盾，以后说的为准：{what}。",
+    },
+    "relaxed": {
+        "en": "Nothing meets every wish; the list comes closest with this relaxed: {what}.",
+        "zh": "没有商品满足全部要求，已放宽：{what}。",
+    },
+    "fewer": {"en": "Only {what} items are there to show.", "zh": "只有 {what} 件商品可以展示。"},
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """One remark: its kind for programs, its text for people, and for ``relaxed`` the constraints given up."""
+
+    kind: NoteKind
+    text: str
+    constraints: tuple[Constraint, ...] = ()
+
+
+def notes_on(
+    constraints: Constraints, judgement: Judgement, *, asked: int, shown: int, language: Language
+) -> tuple[Note, ...]:
+    """The remarks on a list of ``shown`` items for a request of ``asked``; ``judgement`` covers every candidate."""
+    joint = ", " if language == "en" else "、"
+    relaxed = relax(judgement)
+    named: dict[NoteKind, str] = {
+        "unrecognised": joint.join(constraints.unrecognised),
+        "contradiction": joint.join(constraints.contradictions),
+        "relaxed": joint.join(describe(constraint, language) for constraint in relaxed),
+        "fewer": str(shown) if shown < asked else "",
+    }
+    return tuple(
+        Note(kind, _TEXTS[kind][language].format(what=what), relaxed if kind == "relaxed" else ())
+        for kind, what in named.items()
+        if what
+    )
+
+
+def relax(judgement: Judgement) -> tuple[Constraint, ...]:
+    """The constraints to give up so that some candidate meets the others; empty when one meets all.
+
+    One after the other, soft ones first, each time the one whose absence lets most candidates through; ties keep the
+    schema's order.
+    """
+    constraints = judgement.constraints.constraints
+    kept = list(range(len(constraints)))
+    given_up: list[int] = []
+    while kept and not judgement.met[:, kept].all(axis=1).any():
+        soft = [at for at in kept if constraints[at].strength == "soft"]
+        through = {at: _through(judgement, [one for one in kept if one != at]) for at in soft or kept}
+        loosest = max(through, key=lambda at: through[at])
+        kept.remove(loosest)
+        given_up.append(loosest)
+    return tuple(constraints[at] for at in given_up)
+
+
+def describe(constraint: Constraint, language: Language) -> str:
+    """``color: not black or white`` / ``颜色：不要黑色或白色``."""
+    words = vocab.load("words")
+    values = sorted(constraint.values, key=VALUES[constraint.field].index)
+    named = [words["values"][constraint.field][value][language][0] for value in values]
+    name = words["fields"][constraint.field][language][0]
+    if language == "en":
+        return f"{name}: {'not ' if constraint.excluded else ''}{' or '.join(named)}"
+    return f"{name}：{'不要' if constraint.excluded else ''}{'或'.join(named)}"
+
+
+def _through(judgement: Judgement, kept: list[int]) -> tuple[int, int]:
+    """Candidates that meet all of ``kept``; between equals (often 0), the most constraints that a candidate meets."""
+    met = judgement.met[:, kept]
+    return int(met.all(axis=1).sum()), int(np.max(met.sum(axis=1), initial=0))

@@ -1,0 +1,80 @@
+"""Candidates made ready for scoring once and kept: value codes, text index, embeddings."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from threading import Lock
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fvrec.errors import FvrecError
+from fvrec.records import Item
+from fvrec.rerank.pool import encode_values
+from fvrec.rerank.score import ScoreWeights, base_score, image_similarity
+from fvrec.rerank.text import TextIndex
+
+_KEPT = 4
+
+
+class Candidates(Protocol):
+    """``N`` items with what a model read on them, row by row (``fvrec.records.CandidateSet`` and its like)."""
+
+    @property
+    def item_ids(self) -> Sequence[str]: ...
+    @property
+    def items(self) -> Sequence[Item]: ...
+    @property
+    def attributes(self) -> Sequence[Mapping[str, str]]: ...
+    @property
+    def confidence(self) -> Sequence[Mapping[str, float]]: ...
+    @property
+    def embeddings(self) -> NDArray[np.float32]: ...
+
+
+class CandidateTable:
+    """The arrays behind a candidate set. ``values``: ``[N, 10]`` int16 codes; ``embeddings``: ``[N, D]`` float32."""
+
+    def __init__(self, candidates: Candidates) -> None:
+        sizes = [len(candidates.items), len(candidates.attributes), len(candidates.confidence)]
+        self.item_ids = tuple(candidates.item_ids)
+        if not self.item_ids:
+            raise FvrecError("there is nothing to choose from: the store offers no candidate")
+        if {len(self.item_ids), len(candidates.embeddings)} != set(sizes):
+            raise FvrecError("the rows of a candidate set do not match", found=[*sizes, len(candidates.embeddings)])
+        self.candidates = candidates
+        self.values = encode_values(candidates.attributes)
+        self.embeddings = np.asarray(candidates.embeddings, dtype=np.float32)
+
+    @cached_property
+    def text(self) -> TextIndex:
+        """Index of the titles."""
+        return TextIndex([item.title for item in self.candidates.items])
+
+    def base_score(
+        self, query: str, reference: NDArray[np.floating] | None, weights: ScoreWeights
+    ) -> NDArray[np.float64]:
+        """``[N]`` in [0, 1]: similarity of the titles to ``query`` and, when given, of the pictures to ``reference``."""
+        image = None if reference is None else image_similarity(self.embeddings, reference)
+        return base_score(self.text.similarity(query), image, weights)
+
+
+# By identity: a table holds its candidates, so that an id in here cannot be given to another object.
+_tables: OrderedDict[int, CandidateTable] = OrderedDict()
+_lock = Lock()
+
+
+def table_of(candidates: Candidates) -> CandidateTable:
+    """The table of these candidates; the last few are kept, so that asking the same store again costs nothing."""
+    with _lock:
+        table = _tables.get(id(candidates))
+        if table is None or table.candidates is not candidates:
+            table = CandidateTable(candidates)
+            _tables[id(candidates)] = table
+        _tables.move_to_end(id(candidates))
+        while len(_tables) > _KEPT:
+            _tables.popitem(last=False)
+        return table
