@@ -77,7 +77,7 @@ def _newest_extraction(
     connection: duckdb.DuckDBPyConnection, source: str, variant: Mapping[str, str], preset: str | None
 ) -> str:
     """run_id of the newest complete run of ``source`` that holds predictions of the variant."""
-    row = connection.execute(
+    rows = connection.execute(
         """
         SELECT run_id FROM runs
         WHERE source = $source AND status = 'complete' AND ($preset IS NULL OR preset = $preset) AND run_id IN (
@@ -86,11 +86,11 @@ def _newest_extraction(
         ORDER BY finished_at DESC NULLS LAST, started_at DESC, run_id DESC LIMIT 1
         """,
         {"source": source, "preset": preset, **variant},
-    ).fetchone()
-    if row is None:
+    ).fetchall()
+    if not rows:
         raise FvrecError(
             "nothing has been extracted with this model yet: run `fvrec extract`",
             where=f"source {source}" + (f", preset {preset}" if preset else ""),
             found=", ".join(f"{name} {value}" for name, value in variant.items()),
         )
-    return str(row[0])
+    return str(rows[0][0])

@@ -7,7 +7,7 @@ of one transaction, and everybody else (page, SQL clients) opens the newest publ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -70,14 +70,25 @@ def reading(path: Path, *, wait_s: float = WAIT_S) -> Iterator[duckdb.DuckDBPyCo
     A link is followed at once, so that the whole read sees one snapshot. FvrecError when the file is missing
     (``fvrec run`` makes it), stays held by a writer, or has another schema version than the code.
     """
-    real = _resolve(path)
-    with lock_of(real).shared(), explained(path):
-        connection = open_for_reading(real, wait_s)
+    with ExitStack() as held, explained(path):
+        connection = _open_newest(path, held, wait_s)
+        check_version(connection, path)
+        yield connection
+
+
+def _open_newest(path: Path, held: ExitStack, wait_s: float) -> duckdb.DuckDBPyConnection:
+    """A connection to what ``path`` points at now; it and its lock are released with ``held``."""
+    while True:
+        real = _resolve(path)
+        held.enter_context(lock_of(real).shared())
         try:
-            check_version(connection, path)
-            yield connection
-        finally:
-            connection.close()
+            connection = open_for_reading(real, wait_s)
+        except FvrecError:
+            if path.is_symlink() and not real.exists() and _resolve(path) != real:
+                continue  # several publications happened since the link was read, and the old snapshot is gone
+            raise
+        held.callback(connection.close)
+        return connection
 
 
 def _resolve(path: Path) -> Path:

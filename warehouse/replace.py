@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 import duckdb
@@ -37,13 +38,10 @@ def insert_rows(
     """Insert ``table``. FvrecError when two of its rows agree in all of ``unique``."""
     if not table.num_rows:
         return
-    connection.register(_INCOMING, table)
-    try:
+    with _registered(connection, table):
         if unique:
             _refuse_repeats(connection, relation, unique)
         connection.execute(f'INSERT INTO "{relation}" BY NAME SELECT * FROM {_INCOMING}')  # noqa: S608
-    finally:
-        connection.unregister(_INCOMING)
 
 
 def delete_rows(
@@ -59,15 +57,12 @@ def delete_rows(
         connection.execute(f'DELETE FROM "{relation}" WHERE {condition}', list(equal.values()))  # noqa: S608
         return
     table, key = like
-    connection.register(_INCOMING, table)
-    try:
+    with _registered(connection, table):
         columns = ", ".join(f'"{name}"' for name in key)
         same = " AND ".join(f'"{relation}"."{name}" = keys."{name}"' for name in key)
         connection.execute(
             f'DELETE FROM "{relation}" USING (SELECT DISTINCT {columns} FROM {_INCOMING}) AS keys WHERE {same}'  # noqa: S608
         )
-    finally:
-        connection.unregister(_INCOMING)
 
 
 def insert_values(
@@ -115,9 +110,17 @@ def insert_vectors(connection: duckdb.DuckDBPyConnection, source: str, embedding
         repeated = connection.execute(
             "SELECT item_id FROM embeddings WHERE source = ? AND model = ? GROUP BY 1 HAVING count(*) > 1 LIMIT 1",
             [source, model],
-        ).fetchone()
+        ).fetchall()
         if repeated:
-            raise FvrecError("an item has two vectors under one model", where=f"embeddings: {model}", found=repeated[0])
+            raise FvrecError("an item has two vectors under one model", where=f"embeddings: {model}", found=repeated[0][0])
+
+
+@contextmanager
+def _registered(connection: duckdb.DuckDBPyConnection, table: pa.Table) -> Iterator[None]:
+    """The table as a relation for a while. After an error it stays: an aborted transaction refuses to forget it."""
+    connection.register(_INCOMING, table)
+    yield
+    connection.unregister(_INCOMING)
 
 
 def _check_width(embedding: Embedding, width: int) -> None:
@@ -149,7 +152,7 @@ def _refuse_repeats(connection: duckdb.DuckDBPyConnection, relation: str, unique
     columns = ", ".join(f'"{name}"' for name in unique)
     repeated = connection.execute(
         f"SELECT {columns} FROM {_INCOMING} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"  # noqa: S608
-    ).fetchone()
+    ).fetchall()
     if repeated:
-        found = dict(zip(unique, repeated, strict=True))
+        found = dict(zip(unique, repeated[0], strict=True))
         raise FvrecError("two rows have the same key", where=relation, found=found, allowed="one row a key")

@@ -24,16 +24,14 @@ def read_vectors(
         return np.zeros((0, 0), dtype=np.float32)
     model = model or _only_model(connection, source)
     connection.register("wanted_items", pa.table({"place": range(len(item_ids)), "item_id": list(item_ids)}))
-    try:
-        found = connection.sql(
-            """
-            SELECT w.place, e.vector FROM wanted_items AS w JOIN embeddings AS e USING (item_id)
-            WHERE e.model = ? AND (? IS NULL OR e.source = ?) ORDER BY w.place
-            """,
-            params=[model, source, source],
-        ).to_arrow_table()
-    finally:
-        connection.unregister("wanted_items")
+    found = connection.sql(
+        """
+        SELECT w.place, e.vector FROM wanted_items AS w JOIN embeddings AS e USING (item_id)
+        WHERE e.model = ? AND (? IS NULL OR e.source = ?) ORDER BY w.place
+        """,
+        params=[model, source, source],
+    ).to_arrow_table()
+    connection.unregister("wanted_items")
     _require_each_once(connection, found.column("place").to_numpy(), item_ids, model)
     vectors = pa.chunked_array(found.column("vector")).combine_chunks()
     flat = vectors.flatten().to_numpy(zero_copy_only=False)
