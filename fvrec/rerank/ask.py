@@ -71,7 +71,7 @@ class RankedItem:
 
 @dataclass(frozen=True)
 class Answer:
-    """The list with what was understood of the request. ``pool``: what the ranker chose from; ``notes``: for the user."""
+    """The list, and what was understood. ``pool``: what the ranker chose from; ``notes``: for the user."""
 
     constraints: Constraints
     language: Language
@@ -106,7 +106,9 @@ def ask(
     constraints = parse(text, standing)
     table = table_of(store.candidates(constraints))
     judgement = judge(table.values, constraints)
-    scores = score(table.base_score(text, reference, chosen_weights), judgement, chosen_weights)
+    scores = score(
+        table.base_score(_search_text(text, constraints), reference, chosen_weights), judgement, chosen_weights
+    )
     best = np.argsort(-scores, kind="stable")[: max(pool_size, k)]
     pool = to_pool(
         [table.item_ids[row] for row in best],
@@ -124,6 +126,12 @@ def ask(
     )
     notes = notes_on(constraints, judgement, asked=k, shown=len(ranked), language=tongue)
     return Answer(constraints, tongue, ranker.name, ranked, notes, pool)
+
+
+def _search_text(text: str, constraints: Constraints) -> str:
+    """The turn's own words and those of the wishes that stand from turns before."""
+    standing = [word for c in constraints.constraints if not c.excluded for word in c.words if word not in text]
+    return " ".join([text, *standing])
 
 
 def _ranked(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Protocol
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fvrec.errors import FvrecError
-from fvrec.records import Item
+from fvrec.records import CandidateSet, Item, Prediction
 from fvrec.rerank.pool import encode_values
 from fvrec.rerank.score import ScoreWeights, base_score, image_similarity
 from fvrec.rerank.text import TextIndex
+from fvrec.schema import FIELDS, UNKNOWN
 
 _KEPT = 4
 
@@ -57,7 +58,7 @@ class CandidateTable:
     def base_score(
         self, query: str, reference: NDArray[np.floating] | None, weights: ScoreWeights
     ) -> NDArray[np.float64]:
-        """``[N]`` in [0, 1]: similarity of the titles to ``query`` and, when given, of the pictures to ``reference``."""
+        """``[N]`` in [0, 1]: similarity of titles to ``query`` and, where given, of pictures to ``reference``."""
         image = None if reference is None else image_similarity(self.embeddings, reference)
         return base_score(self.text.similarity(query), image, weights)
 
@@ -78,3 +79,32 @@ def table_of(candidates: Candidates) -> CandidateTable:
         while len(_tables) > _KEPT:
             _tables.popitem(last=False)
         return table
+
+
+def candidate_set(
+    items: Sequence[Item], predictions: Iterable[Prediction], embeddings: NDArray[np.float32] | None = None
+) -> CandidateSet:
+    """Items beside one model's predictions on them (one variant: each item at most once), matched by item_id.
+
+    An item without a valid answer is ``unknown`` with confidence 0 throughout. embeddings: ``[N, D]`` in the items'
+    order, or None. Raises FvrecError when two predictions are for one item.
+    """
+    answers: dict[str, Prediction] = {}
+    for prediction in predictions:
+        if prediction.item_id in answers:
+            raise FvrecError(
+                "two predictions for one item: choose one model, inputs and mode", found=prediction.item_id
+            )
+        answers[prediction.item_id] = prediction
+    valid = [_valid(answers.get(item.item_id)) for item in items]
+    return CandidateSet(
+        item_ids=tuple(item.item_id for item in items),
+        items=tuple(items),
+        attributes=tuple(dict(one.attributes) if one else dict.fromkeys(FIELDS, UNKNOWN) for one in valid),
+        confidence=tuple(dict(one.confidence) if one else dict.fromkeys(FIELDS, 0.0) for one in valid),
+        embeddings=np.zeros((len(items), 0), dtype=np.float32) if embeddings is None else embeddings,
+    )
+
+
+def _valid(prediction: Prediction | None) -> Prediction | None:
+    return prediction if prediction is not None and prediction.schema_valid else None

@@ -17,7 +17,8 @@ from fvrec.rerank.constraints import Constraints
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
 
 _ENGLISH = re.compile(
-    r"Its (?P<name>[\w -]{1,40}?) is (?P<word>[\w /-]{1,40}?) \((?P<field>\w+)=(?P<value>\w+)(?:, (?P<certainty>\d\.\d\d))?\)"
+    r"Its (?P<name>[\w -]{1,40}?) is (?P<word>[\w /-]{1,40}?) "
+    r"\((?P<field>\w+)=(?P<value>\w+)(?:, (?P<certainty>\d\.\d\d))?\)"
     r"(?:, (?P<verdict>which meets|which does not meet|so) your wish for "
     r'"(?P<wish>[^"]{1,400})"(?P<tail> cannot be checked)?)?'
 )
