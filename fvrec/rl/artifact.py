@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,12 @@ def load_policy(directory: Path) -> TrainedPolicy:
     weights = path.read_bytes()
     if hashlib.sha256(weights).hexdigest() != description["sha256"]:
         raise FvrecError("the policy's weights are not those that its description names", where=path)
-    reward = RewardConfig(**description["reward"])
-    policy = PolicyConfig(hidden=description["hidden"], reward=reward)
+    policy, env = _configs(description, directory / DESCRIPTION_FILE)
     network = SetNetwork(policy)
     try:
         network.load_state_dict(safetensors.torch.load(weights), strict=True)
     except (RuntimeError, SafetensorError) as error:
         raise FvrecError(f"the policy's weights do not fit its network: {error}", where=path) from error
-    env = EnvConfig(description["list_length"], reward)
     return TrainedPolicy(network.eval(), policy, env, description["seed"], description["timesteps"], ())
 
 
@@ -80,6 +78,8 @@ def _read_description(path: Path) -> dict[str, Any]:
         description = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise FvrecError(f"the policy's description is not JSON: {error}", where=path) from error
+    if not isinstance(description, dict):
+        raise FvrecError("the policy's description is not a JSON object", where=path)
     expected = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "features": list(FEATURES)}
     for key, value in expected.items():
         if description.get(key) != value:
@@ -90,3 +90,15 @@ def _read_description(path: Path) -> dict[str, Any]:
     if missing:
         raise FvrecError("the policy's description lacks a key", where=path, found=sorted(missing))
     return description
+
+
+def _configs(description: dict[str, Any], path: Path) -> tuple[PolicyConfig, EnvConfig]:
+    counts = {key: description[key] for key in ("hidden", "list_length", "seed", "timesteps")}
+    weights = description["reward"]
+    whole = all(isinstance(value, int) for value in counts.values())
+    if not whole or not isinstance(weights, dict) or set(weights) != {part.name for part in fields(RewardConfig)}:
+        raise FvrecError(
+            "the policy's description is not what it should be", where=path, found={**counts, "reward": weights}
+        )
+    reward = RewardConfig(**weights)
+    return PolicyConfig(hidden=counts["hidden"], reward=reward), EnvConfig(counts["list_length"], reward)

@@ -59,9 +59,9 @@ class RlEvaluation:
     rankings: tuple[Ranking, ...]
 
     def metric(self, name: str, strategy: str, **params: Any) -> Metric:
-        """The one metric of that name, strategy and params; FvrecError when there is none."""
+        """The metric of that name and strategy whose params include those given; FvrecError when there is none."""
         for metric in self.metrics:
-            if (metric.metric, metric.strategy, dict(metric.params)) == (name, strategy, params):
+            if (metric.metric, metric.strategy) == (name, strategy) and params.items() <= dict(metric.params).items():
                 return metric
         raise FvrecError("no such metric in this evaluation", found=(name, strategy, params))
 

@@ -116,7 +116,7 @@ class SetPolicy(MaskableActorCriticPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         self._build_mlp_extractor()
-        self.action_net = _Columns(None, -1)  # type: ignore[assignment]
+        self.action_net = _Columns(None, -1)
         self.value_net = _Columns(-1, None)  # type: ignore[assignment]
         make_optimizer: Any = self.optimizer_class
         self.optimizer = make_optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)

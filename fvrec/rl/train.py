@@ -38,7 +38,7 @@ class PpoConfig:
     lists_per_rollout: int = 2
     batch_size: int = 256
     epochs: int = 4
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     entropy: float = 0.0
     gae_lambda: float = 0.95
     hidden: int = 64

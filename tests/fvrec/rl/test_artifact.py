@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from fvrec.errors import FvrecError
+from fvrec.rl.artifact import load_policy, load_ranker, save_policy
+from fvrec.rl.env import EnvConfig
+from fvrec.rl.policy import PolicyConfig, SetNetwork
+from fvrec.rl.requests import Request
+from fvrec.rl.reward import RewardConfig
+from fvrec.rl.train import TrainedPolicy
+
+
+@pytest.fixture
+def trained() -> TrainedPolicy:
+    torch.manual_seed(0)
+    config = PolicyConfig(hidden=16, reward=RewardConfig(0.3, 0.2))
+    network = SetNetwork(config)
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight)
+    return TrainedPolicy(network.eval(), config, EnvConfig(7, config.reward), 5, 640, ())
+
+
+def rewrite(directory: Path, **changes: Any) -> None:
+    path = directory / "policy.json"
+    description = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in description.items() if value is not None}))
+
+
+def test_a_policy_comes_back_whole(
+    trained: TrainedPolicy, tmp_path: Path, request_factory: Callable[..., Request]
+) -> None:
+    paths = save_policy(trained, tmp_path / "policies")
+    assert [path.suffix for path in paths] == [".safetensors", ".json"]
+    loaded = load_policy(tmp_path / "policies")
+    assert (loaded.policy, loaded.env, loaded.seed, loaded.timesteps) == (trained.policy, trained.env, 5, 640)
+    pool = request_factory([{"color": "red"}, {"color": "blue"}, {"style": "party"}], [0.3, 0.2, 0.25]).pool
+    assert load_ranker(tmp_path / "policies").rank(pool, 3).tolist() == trained.ranker().rank(pool, 3).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 99}, "another schema_version"),
+        ({"features": ["relevance"]}, "another features"),
+        ({"format": "something"}, "another format"),
+        ({"sha256": "0" * 64}, "not those that its description names"),
+        ({"hidden": 8}, "do not fit"),
+        ({"reward": None}, "lacks a key"),
+        ({"reward": {"lambda": 1}}, "not what it should be"),
+        ({"list_length": "ten"}, "not what it should be"),
+    ],
+)
+def test_a_policy_of_another_making_is_refused(
+    trained: TrainedPolicy, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    save_policy(trained, tmp_path)
+    rewrite(tmp_path, **changes)
+    with pytest.raises(FvrecError, match=message):
+        load_policy(tmp_path)
+
+
+@pytest.mark.parametrize("weights", ["missing", "extra", "garbage"])
+def test_weights_must_be_exactly_those_of_the_network(trained: TrainedPolicy, tmp_path: Path, weights: str) -> None:
+    path, _ = save_policy(trained, tmp_path)
+    state = dict(trained.network.state_dict())
+    if weights == "missing":
+        state.pop("log_sharpness")
+    else:
+        state["stray"] = torch.zeros(1)
+    data = b"not safetensors" if weights == "garbage" else safetensors.torch.save(state)
+    path.write_bytes(data)
+    rewrite(tmp_path, sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(FvrecError, match="do not fit"):
+        load_policy(tmp_path)
+
+
+def test_absent_and_unreadable_files_are_named(trained: TrainedPolicy, tmp_path: Path) -> None:
+    with pytest.raises(FvrecError, match="description is missing"):
+        load_policy(tmp_path)
+    weights, description = save_policy(trained, tmp_path)
+    weights.unlink()
+    with pytest.raises(FvrecError, match="weights are missing"):
+        load_policy(tmp_path)
+    for text in ("{", "[]"):
+        description.write_text(text)
+        with pytest.raises(FvrecError, match=r"not (JSON|a JSON object)"):
+            load_policy(tmp_path)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fvrec.config import RlBudget
+from fvrec.errors import FvrecError
+from fvrec.rerank.diversify import BaseRank, Mmr
+from fvrec.rl.env import EnvConfig, ListEnv
+from fvrec.rl.evaluate import RandomRank, RlEvaluation, evaluate, rank_all, score_lists, tune_mmr
+from fvrec.rl.items import ItemTable
+from fvrec.rl.requests import Request, RequestSampler
+from fvrec.rl.reward import RewardConfig
+from fvrec.rl.train import train_policy
+from fvrec.rl.users import sample_users
+
+REWARD = RewardConfig()
+
+
+@pytest.fixture(scope="module")
+def test_requests(test_items: ItemTable) -> list[Request]:
+    users = sample_users(test_items, n=150, split="test", seed=7)
+    return RequestSampler(test_items, users, 40).of_every_user(seed=7)
+
+
+@pytest.fixture(scope="module")
+def evaluation(val_items: ItemTable, test_requests: list[Request]) -> RlEvaluation:
+    budget = RlBudget(train_users=100, test_users=150, timesteps=15_000, pool_size=40)
+    trained = train_policy(val_items, budget=budget, seed=7)
+    val_users = sample_users(val_items, n=60, split="val", seed=7)
+    mmr = tune_mmr(RequestSampler(val_items, val_users, 40).of_every_user(seed=7), 10, REWARD)
+    return evaluate(test_requests, policy=trained.ranker(), mmr=mmr, k=10, reward=REWARD, seed=7, source="hand")
+
+
+def test_the_policy_beats_base_and_random_order_on_users_and_items_it_never_saw(evaluation: RlEvaluation) -> None:
+    for other in ("base_rank", "random"):
+        gain = evaluation.metric("true_reward_difference", "rl", against=other)
+        assert gain.ci_low is not None
+        assert gain.ci_low > 0
+        assert gain.n == 150
+
+
+def test_it_gives_more_diverse_lists_than_base_for_little_relevance(evaluation: RlEvaluation) -> None:
+    base, policy = (
+        {m: evaluation.metric(m, s).value for m in ("ndcg", "ild", "coverage")} for s in ("base_rank", "rl")
+    )
+    assert policy["ild"] > base["ild"]
+    assert policy["coverage"] > base["coverage"]
+    assert policy["ndcg"] > 0.95 * base["ndcg"]
+
+
+def test_every_strategy_has_every_number_with_its_interval(evaluation: RlEvaluation) -> None:
+    levels = [metric for metric in evaluation.metrics if not metric.metric.endswith("_difference")]
+    assert {(m.strategy, m.metric) for m in levels} == {
+        (strategy, name)
+        for strategy in ("base_rank", "mmr", "rl", "random")
+        for name in ("true_reward", "ndcg", "ild", "coverage")
+    }
+    for metric in evaluation.metrics:
+        assert metric.ci_low is not None
+        assert metric.ci_high is not None
+        assert metric.ci_low <= metric.value <= metric.ci_high
+        assert (metric.stage, metric.split, metric.k, metric.source) == ("rl", "test", 10, "hand")
+    difference = evaluation.metric("ild_difference", "rl", against="mmr").value
+    assert difference == pytest.approx(evaluation.metric("ild", "rl").value - evaluation.metric("ild", "mmr").value)
+    with pytest.raises(FvrecError, match="no such metric"):
+        evaluation.metric("ndcg", "dpp")
+
+
+def test_the_curve_trades_relevance_for_diversity_and_ends_at_base(evaluation: RlEvaluation) -> None:
+    points = sorted(evaluation.curves, key=lambda point: point.params["trade_off"])
+    assert {point.curve for point in points} == {"mmr_tradeoff"}
+    assert points[0].x < points[-1].x
+    assert points[0].y > points[-1].y
+    assert points[-1].x == pytest.approx(evaluation.metric("ndcg", "base_rank").value)
+
+
+def test_some_lists_are_kept_for_the_report(evaluation: RlEvaluation, test_requests: list[Request]) -> None:
+    kept = [row for row in evaluation.rankings if row.query_id == test_requests[0].user_id and row.strategy == "rl"]
+    assert [row.position for row in kept] == list(range(10))
+    assert {row.item_id for row in kept} <= set(test_requests[0].pool.item_ids)
+    assert len({row.query_id for row in evaluation.rankings}) == 10
+
+
+def test_true_reward_is_what_the_environment_pays(test_items: ItemTable) -> None:
+    """The same request, played step by step through the environment and scored as a finished list."""
+    sampler = RequestSampler(test_items, sample_users(test_items, n=4, split="test", seed=1), 20)
+    env = ListEnv(sampler, EnvConfig(6, REWARD))
+    env.reset(seed=3)
+    seen_by_env = sampler.sample(np.random.Generator(np.random.PCG64(np.random.SeedSequence(3))))
+    order = BaseRank().rank(seen_by_env.pool, 6)
+    paid = sum(env.step(action)[1] for action in order)
+    scored = score_lists([seen_by_env], [order], REWARD).true_reward[0]
+    assert paid == pytest.approx(scored, abs=1e-5)
+
+
+def test_scores_worked_out_by_hand(request_factory: Callable[..., Request]) -> None:
+    request = request_factory([{"color": "red"}, {"color": "red"}, {"color": "blue"}], [0.0, 1.0, 0.5])
+    scores = score_lists([request], [np.array([1, 0])], RewardConfig(0.1, 0.0))
+    # Relevance 1, then its twin: -0.1. Ideal gains 1 and 0.5 / log2(3). One of two colours. Right angles.
+    assert scores.true_reward.tolist() == pytest.approx([0.9])
+    assert scores.ndcg.tolist() == pytest.approx([1 / (1 + 0.5 / np.log2(3))])
+    assert scores.coverage.tolist() == [0.5]
+    assert scores.ild.tolist() == [1.0]
+
+
+def test_tuning_picks_the_best_trade_off_for_the_reward(test_requests: list[Request]) -> None:
+    some = test_requests[:40]
+    relevance_only = tune_mmr(some, 10, RewardConfig(0.0, 0.0))
+    spread = tune_mmr(some, 10, RewardConfig(5.0, 0.0))
+    assert spread.trade_off < relevance_only.trade_off
+
+    def earned(mmr: Mmr) -> float:
+        return float(score_lists(some, rank_all(mmr, some, 10), RewardConfig(5.0, 0.0)).true_reward.mean())
+
+    assert earned(spread) >= max(earned(Mmr(t)) for t in (0.2, 0.5, 0.8, 1.0))
+
+
+def test_random_order_is_repeatable_and_differs_between_pools(test_requests: list[Request]) -> None:
+    lists = [RandomRank(1).rank(request.pool, 10).tolist() for request in test_requests[:5]]
+    assert lists == [RandomRank(1).rank(request.pool, 10).tolist() for request in test_requests[:5]]
+    assert len({tuple(chosen) for chosen in lists}) == 5
+    assert lists[0] != RandomRank(2).rank(test_requests[0].pool, 10).tolist()
+
+
+def test_nothing_to_evaluate_is_an_error() -> None:
+    with pytest.raises(FvrecError, match="no requests"):
+        evaluate([], policy=BaseRank(), mmr=Mmr(), k=10, reward=REWARD, seed=0)

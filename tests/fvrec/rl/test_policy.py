@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fvrec.errors import FvrecError
+from fvrec.rerank.diversify import BaseRank
+from fvrec.rerank.pool import Pool
+from fvrec.rl.features import FEATURES, ListFeatures
+from fvrec.rl.items import ItemTable
+from fvrec.rl.policy import PolicyConfig, PolicyRanker, SetNetwork
+from fvrec.rl.requests import Request, RequestSampler
+from fvrec.rl.reward import RewardConfig
+from fvrec.rl.users import sample_users
+
+
+def rough_network(seed: int = 0) -> SetNetwork:
+    """A network whose every weight is random: nothing holds by its initial zeros."""
+    torch.manual_seed(seed)
+    network = SetNetwork(PolicyConfig())
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.1)
+    return network
+
+
+def permuted(pool: Pool, order: np.ndarray) -> Pool:
+    return Pool(
+        tuple(pool.item_ids[i] for i in order),
+        pool.relevance[order],
+        pool.embeddings[order],
+        pool.values[order],
+        pool.field_match[order],
+    )
+
+
+@pytest.fixture(scope="module")
+def pools(val_items: ItemTable) -> list[Pool]:
+    sampler = RequestSampler(val_items, sample_users(val_items, n=5, split="val", seed=0), 25)
+    return [request.pool for request in sampler.of_every_user(seed=0)]
+
+
+def test_permuting_a_pool_permutes_the_actions_and_nothing_else(pools: list[Pool]) -> None:
+    ranker = PolicyRanker(rough_network())
+    for seed, pool in enumerate(pools):
+        order = np.random.default_rng(seed).permutation(len(pool))
+        before, after = ranker.rank(pool, 10), ranker.rank(permuted(pool, order), 10)
+        assert [pool.item_ids[i] for i in before] == [pool.item_ids[order[i]] for i in after]
+
+
+def test_the_value_does_not_depend_on_the_order_of_candidates(pools: list[Pool]) -> None:
+    network = rough_network()
+    features = ListFeatures(pools, 10)
+    features.append(np.arange(5))
+    seen = torch.from_numpy(features.observe())
+    order = torch.randperm(25, generator=torch.Generator().manual_seed(0))
+    logits, value = network(seen)
+    shuffled_logits, shuffled_value = network(seen[:, order])
+    torch.testing.assert_close(logits[:, order], shuffled_logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(value, shuffled_value)
+
+
+def test_lists_hold_distinct_items_for_any_pool_size_and_length(pools: list[Pool]) -> None:
+    ranker = PolicyRanker(rough_network())
+    for size, k in ((1, 1), (2, 2), (25, 25), (7, 3)):
+        pool = permuted(pools[0], np.arange(size))
+        chosen = ranker.rank(pool, k)
+        assert len(set(chosen.tolist())) == k
+        assert set(chosen.tolist()) <= set(range(size))
+
+
+def test_without_redundancy_and_novelty_the_untrained_policy_is_the_relevance_order(pools: list[Pool]) -> None:
+    ranker = PolicyRanker(SetNetwork(PolicyConfig(reward=RewardConfig(0.0, 0.0))))
+    for pool in pools:
+        believed = pool.relevance[ranker.rank(pool, 10)]
+        np.testing.assert_allclose(believed, pool.relevance[BaseRank().rank(pool, 10)])
+
+
+def test_with_redundancy_it_avoids_a_twin(request_factory: Callable[..., Request]) -> None:
+    twin = {"color": "red", "category": "dress"}
+    pool = request_factory([twin, twin, {"color": "blue", "category": "jeans"}], [0.9, 0.85, 0.7]).pool
+    greedy = PolicyRanker(SetNetwork(PolicyConfig(reward=RewardConfig(redundancy=0.5, novelty=0.0))))
+    assert greedy.rank(pool, 3).tolist() == [0, 2, 1]
+
+
+def test_features_of_a_batch_are_those_of_each_pool_alone(pools: list[Pool]) -> None:
+    together = ListFeatures(pools, 10)
+    alone = [ListFeatures([pool], 10) for pool in pools]
+    for step in range(3):
+        actions = np.arange(len(pools)) + 5 * step
+        together.append(actions)
+        for row, features in enumerate(alone):
+            features.append(actions[row : row + 1])
+    for row, features in enumerate(alone):
+        np.testing.assert_allclose(together.observe()[row], features.observe()[0], atol=1e-6)
+
+
+def test_features_say_what_a_candidate_would_add(request_factory: Callable[..., Request]) -> None:
+    red, blue = {"color": "red", "style": "party"}, {"color": "blue", "style": "party"}
+    features = ListFeatures([request_factory([red, red, blue, {}], [0.4, 0.4, 0.4, 0.4]).pool], 4)
+    features.append(np.array([0]))
+    seen = dict(zip(FEATURES, features.observe()[0].T.tolist(), strict=True))
+    assert seen["max_attribute_similarity"] == [1.0, 1.0, 0.5, 0.0]
+    assert seen["new_share"] == [0.0, 0.0, 0.5, 0.0]
+    assert seen["new_style"] == [0.0, 0.0, 0.0, 0.0]
+    assert seen["known_share"] == pytest.approx([0.2, 0.2, 0.2, 0.0])
+    # red 2 of 4 and party 3 of 4: 1 - 5/8; blue 1 of 4: 1 - 1/2; nothing known: 0
+    assert seen["rarity"] == pytest.approx([0.375, 0.375, 0.5, 0.0])
+    assert seen["relevance_z"] == [0.0] * 4
+    assert seen["progress"] == [0.25] * 4
+
+
+def test_what_does_not_fit_is_refused(pools: list[Pool]) -> None:
+    ranker = PolicyRanker(rough_network())
+    for k in (0, 26):
+        with pytest.raises(FvrecError, match="allowed: 1 to 25"):
+            ranker.rank(pools[0], k)
+    with pytest.raises(FvrecError, match="one size"):
+        ListFeatures([pools[0], permuted(pools[1], np.arange(4))], 2)
+    with pytest.raises(FvrecError, match="empty"):
+        permuted(pools[0], np.arange(0))
+    broken = pools[0].embeddings.copy()
+    broken[3, 0] = np.nan
+    with pytest.raises(FvrecError, match="not finite"):
+        replace(pools[0], embeddings=broken)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Distribution
+
+from fvrec.config import RlBudget, get_preset
+from fvrec.errors import FvrecError, SanityError
+from fvrec.rerank.metrics import ndcg
+from fvrec.rl.env import EnvConfig
+from fvrec.rl.items import ItemTable
+from fvrec.rl.policy import PolicyConfig, SetNetwork
+from fvrec.rl.requests import Request, RequestSampler
+from fvrec.rl.reward import RewardConfig
+from fvrec.rl.train import PpoConfig, TrainedPolicy, check, check_trained, request_sampler, train_on, train_policy
+from fvrec.rl.users import sample_users
+
+PLAIN = RewardConfig(redundancy=0.0, novelty=0.0)
+SMALL = PpoConfig(num_envs=32, hidden=32)
+
+
+class WorseLooksBetter:
+    """Two items: the one that the ranker believes in a little more is the one that the user dislikes."""
+
+    pool_size = 2
+
+    def __init__(self, make: Callable[..., Request]) -> None:
+        self._make = make
+
+    def sample(self, rng: np.random.Generator) -> Request:
+        liked = int(rng.integers(2))
+        truth = [float(index == liked) for index in range(2)]
+        return self._make([{"color": "red"}, {"color": "blue"}], truth, believed=[0.55 - 0.1 * t for t in truth])
+
+
+class KnownTruth:
+    """Ten items whose relevances are well apart and known; nothing else tells them apart."""
+
+    pool_size = 10
+
+    def __init__(self, make: Callable[..., Request]) -> None:
+        self._make = make
+
+    def sample(self, rng: np.random.Generator) -> Request:
+        return self._make([{"color": "red"}] * 10, rng.permutation(np.linspace(0.0, 1.0, 10)))
+
+
+def test_an_obvious_optimum_is_learnt_to_the_last_list(request_factory: Callable[..., Request]) -> None:
+    source = WorseLooksBetter(request_factory)
+    trained = train_on(source, env=EnvConfig(1, PLAIN), timesteps=6_000, seed=0, ppo=SMALL)
+    rng = np.random.default_rng(99)
+    requests = [source.sample(rng) for _ in range(200)]
+    untrained = TrainedPolicy(SetNetwork(trained.policy), trained.policy, trained.env, 0, 0, ())
+    assert not any(r.true_relevance[untrained.ranker().rank(r.pool, 1)[0]] for r in requests)
+    assert all(r.true_relevance[trained.ranker().rank(r.pool, 1)[0]] == 1.0 for r in requests)
+    assert trained.learning_curve[0].y < 0.3 < 0.8 < trained.learning_curve[-1].y
+
+
+def test_without_redundancy_and_novelty_training_ends_in_the_relevance_order(
+    request_factory: Callable[..., Request],
+) -> None:
+    source = KnownTruth(request_factory)
+    trained = train_on(source, env=EnvConfig(5, PLAIN), timesteps=6_000, seed=0, ppo=SMALL)
+    rng = np.random.default_rng(99)
+    for request in (source.sample(rng) for _ in range(50)):
+        gains = request.true_relevance[trained.ranker().rank(request.pool, 5)]
+        assert ndcg(gains, request.true_relevance, 5) == pytest.approx(1.0)
+
+
+def test_same_seed_same_policy_and_another_seed_another(val_items: ItemTable) -> None:
+    budget = RlBudget(train_users=10, test_users=1, timesteps=600, pool_size=15, list_length=5)
+    first, again, other = (train_policy(val_items, budget=budget, seed=s, ppo=SMALL) for s in (3, 3, 4))
+    assert first.learning_curve == again.learning_curve
+    for name, weight in first.network.state_dict().items():
+        assert torch.equal(weight, again.network.state_dict()[name])
+    assert first.learning_curve != other.learning_curve
+
+
+def test_training_leaves_the_process_as_it_was(val_items: ItemTable) -> None:
+    budget = RlBudget(train_users=5, test_users=1, timesteps=1, pool_size=15, list_length=5)
+    threads = torch.get_num_threads()
+    torch.manual_seed(5)
+    np.random.seed(5)
+    expected = torch.rand(1), np.random.rand()
+    torch.manual_seed(5)
+    np.random.seed(5)
+    calls: list[tuple[int, int]] = []
+    train_policy(val_items, budget=budget, seed=0, ppo=SMALL, progress=lambda done, of: calls.append((done, of)))
+    assert (torch.rand(1), np.random.rand()) == expected
+    assert torch.get_num_threads() == threads
+    assert Distribution._validate_args
+    assert calls == [(1, 1)]
+
+
+def test_a_pool_larger_than_the_catalogue_shrinks_to_it_but_not_below_the_list(
+    items_factory: Callable[..., ItemTable],
+) -> None:
+    budget = RlBudget(train_users=5, test_users=1, timesteps=1, pool_size=50, list_length=5)
+    assert request_sampler(items_factory(12, seed=0), budget, seed=0).pool_size == 12
+    with pytest.raises(FvrecError, match="allowed: 1 to 3"):
+        train_policy(items_factory(3, seed=0), budget=budget, seed=0)
+    with pytest.raises(FvrecError, match="timesteps"):
+        train_policy(items_factory(12, seed=0), budget=replace(budget, timesteps=0), seed=0)
+
+
+def test_the_smoke_budget_passes_its_own_check(val_items: ItemTable) -> None:
+    budget = get_preset("smoke").rl
+    trained = train_policy(val_items, budget=budget, seed=7)
+    check_trained(trained, val_items, budget=budget)
+
+
+def test_a_policy_that_looks_at_positions_only_is_stopped(val_items: ItemTable) -> None:
+    """With no sharpness and no residual every logit is equal: the first positions win, always."""
+    network = SetNetwork(PolicyConfig())
+    with torch.no_grad():
+        network.log_sharpness.fill_(-torch.inf)
+    with pytest.raises(SanityError, match="same positions"):
+        check(as_trained(network), requests_of(val_items), seed=0)
+
+
+def test_a_policy_that_is_worse_than_chance_is_stopped(val_items: ItemTable) -> None:
+    network = SetNetwork(PolicyConfig())
+    network.get_buffer("gain_weights").neg_()
+    with pytest.raises(SanityError, match="no more than random"):
+        check(as_trained(network), requests_of(val_items), seed=0)
+
+
+def as_trained(network: SetNetwork) -> TrainedPolicy:
+    return TrainedPolicy(network.eval(), PolicyConfig(), EnvConfig(), 0, 0, ())
+
+
+def requests_of(items: ItemTable) -> list[Request]:
+    users = sample_users(items, n=30, split="train", seed=0)
+    return RequestSampler(items, users, 30).of_every_user(seed=0)
