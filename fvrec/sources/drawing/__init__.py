@@ -1,0 +1,1 @@
+"""Garments drawn with Pillow: what the embedded catalogue's photos are made of."""
