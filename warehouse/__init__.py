@@ -1,1 +1,1 @@
-"""The warehouse: the only place with SQL. ``db`` opens and publishes, ``write`` saves records, ``read`` gives them back."""
+"""The only place with SQL: ``db`` opens and publishes, ``write`` saves records, ``read`` gives them back."""

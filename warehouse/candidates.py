@@ -3,74 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from fvrec.errors import FvrecError
-from fvrec.records import Item
+from fvrec.records import CandidateSet
 from fvrec.schema import FIELDS, UNKNOWN
 from warehouse.attributes import wide
 from warehouse.entities import read_items
-from warehouse.vectors import read_vectors
+from warehouse.vectors import find_vectors, only_model
 
-_NOTHING_READ: Mapping[str, Mapping[str, object]] = {
-    "value": dict.fromkeys(FIELDS, UNKNOWN),
-    "confidence": dict.fromkeys(FIELDS, 0.0),
-}
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """``N`` items in a fixed order (by item_id), and beside each what the model of ``run_id`` read from it.
-
-    attributes: field -> predicted value; confidence: field -> [0, 1]; both hold all ten fields. An item without a valid
-    answer is ``unknown`` with confidence 0 throughout. embeddings: ``[N, D]`` float32.
-    """
-
-    source: str
-    run_id: str
-    items: tuple[Item, ...]
-    attributes: tuple[Mapping[str, str], ...]
-    confidence: tuple[Mapping[str, float], ...]
-    embeddings: NDArray[np.float32]
-
-    @property
-    def item_ids(self) -> tuple[str, ...]:
-        """The items' names, in order."""
-        return tuple(item.item_id for item in self.items)
+_NOTHING_READ: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"value": dict.fromkeys(FIELDS, UNKNOWN), "confidence": dict.fromkeys(FIELDS, 0.0)}
+)
 
 
 def read_candidates(
     connection: duckdb.DuckDBPyConnection,
     source: str,
-    splits: Sequence[str],
+    splits: Sequence[str] | None,
     variant: Mapping[str, str],
     *,
     preset: str | None,
     embedding_model: str | None,
-) -> Candidates:
+) -> CandidateSet:
     """See ``Warehouse.candidates``. ``variant``: model, inputs and mode."""
     items = read_items(connection, source, splits)
     if not items:
-        raise FvrecError("the catalogue has no such items: run `fvrec ingest`", where=source, found=list(splits))
-    run_id = _newest_extraction(connection, source, variant, preset)
-    key = {"run_id": run_id, **variant}
+        raise FvrecError("the catalogue has no such items: `fvrec ingest` makes it", where=source, found=splits)
+    item_ids = tuple(item.item_id for item in items)
+    key = {"run_id": _newest_extraction(connection, source, variant, preset), **variant}
     condition = " AND ".join(f'"{name}" = ?' for name in key)
-    found = wide(
+    read = wide(
         connection, "predicted_attributes", ("value", "confidence"), ("item_id",), condition, list(key.values())
     )
-    answers = [found.get((item.item_id,), _NOTHING_READ) for item in items]
-    return Candidates(
-        source=source,
-        run_id=run_id,
+    answers = [read.get((item_id,), _NOTHING_READ) for item_id in item_ids]
+    return CandidateSet(
+        item_ids=item_ids,
         items=tuple(items),
-        attributes=tuple(answer["value"] for answer in answers),  # type: ignore[misc]
-        confidence=tuple(answer["confidence"] for answer in answers),  # type: ignore[misc]
-        embeddings=read_vectors(connection, [item.item_id for item in items], embedding_model, source),
+        attributes=tuple(answer["value"] for answer in answers),
+        confidence=tuple(answer["confidence"] for answer in answers),
+        embeddings=_unit_rows(connection, item_ids, source, embedding_model),
     )
+
+
+def _unit_rows(
+    connection: duckdb.DuckDBPyConnection, item_ids: Sequence[str], source: str, model: str | None
+) -> NDArray[np.float32]:
+    """``[N, D]``: rows of length 1, zeros where an item has no vector, ``[N, 0]`` where nothing is stored."""
+    chosen = model or only_model(connection, source)
+    if chosen is None:
+        return np.zeros((len(item_ids), 0), dtype=np.float32)
+    found = find_vectors(connection, item_ids, chosen, source)
+    matrix = np.zeros((len(item_ids), found.vectors.shape[1]), dtype=np.float32)
+    lengths = np.linalg.norm(found.vectors, axis=1, keepdims=True)
+    matrix[found.places] = np.divide(found.vectors, lengths, out=np.zeros_like(found.vectors), where=lengths > 0)
+    return matrix
 
 
 def _newest_extraction(
@@ -89,7 +81,7 @@ def _newest_extraction(
     ).fetchall()
     if not rows:
         raise FvrecError(
-            "nothing has been extracted with this model yet: run `fvrec extract`",
+            "nothing has been extracted with this model yet: `fvrec run` does it",
             where=f"source {source}" + (f", preset {preset}" if preset else ""),
             found=", ".join(f"{name} {value}" for name, value in variant.items()),
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fvrec.records import (
+    CandidateSet,
     Confusion,
     CurvePoint,
     Interaction,
@@ -20,7 +21,7 @@ from fvrec.records import (
     Run,
     User,
 )
-from warehouse.candidates import Candidates, read_candidates
+from warehouse.candidates import read_candidates
 from warehouse.db import reading
 from warehouse.decode import select
 from warehouse.digest import RUN_RELATIONS, SOURCE_RELATIONS, fingerprints
@@ -28,7 +29,7 @@ from warehouse.entities import read_items, read_predictions
 from warehouse.query import Table, run_query
 from warehouse.vectors import read_vectors
 
-__all__ = ["Candidates", "Table", "Warehouse"]
+__all__ = ["Table", "Warehouse"]
 
 
 class Warehouse:
@@ -40,6 +41,11 @@ class Warehouse:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+
+    @property
+    def version(self) -> str:
+        """Name of the file that the path leads to now: changes with every publication, so caches can be keyed by it."""
+        return self.path.resolve().name
 
     def items(self, source: str, splits: Sequence[str] | None = None) -> list[Item]:
         """Items of ``source``, of these splits or of all, by item_id. An empty list when there are none."""
@@ -57,17 +63,18 @@ class Warehouse:
         self,
         source: str,
         *,
-        splits: Sequence[str],
+        splits: Sequence[str] | None = None,
         model: str,
         inputs: str,
         mode: str,
         preset: str | None = None,
         embedding_model: str | None = None,
-    ) -> Candidates:
+    ) -> CandidateSet:
         """What a reranker chooses from: items of these splits with what the model read from them, and their vectors.
 
-        The newest complete run of ``source`` (and ``preset``) that holds predictions of the variant is used. FvrecError
-        when there are no such items, there is no such run, or an item has no vector.
+        Read from the newest complete run of ``source`` (and ``preset``) that holds predictions of the variant; an item
+        without a valid answer is unknown throughout. Vectors get length 1; an item without one has zeros.
+        ``embedding_model`` may be left out while there is only one. FvrecError when there are no such items or runs.
         """
         variant = {"model": model, "inputs": inputs, "mode": mode}
         with reading(self.path) as connection:

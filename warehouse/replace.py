@@ -112,7 +112,9 @@ def insert_vectors(connection: duckdb.DuckDBPyConnection, source: str, embedding
             [source, model],
         ).fetchall()
         if repeated:
-            raise FvrecError("an item has two vectors under one model", where=f"embeddings: {model}", found=repeated[0][0])
+            raise FvrecError(
+                "an item has two vectors under one model", where=f"embeddings: {model}", found=repeated[0][0]
+            )
 
 
 @contextmanager

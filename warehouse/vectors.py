@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import duckdb
 import numpy as np
@@ -10,6 +11,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fvrec.errors import FvrecError
+
+
+@dataclass(frozen=True)
+class FoundVectors:
+    """The stored vectors of a list of items. places: ``[M]``, index into the list; vectors: ``[M, D]`` float32."""
+
+    places: NDArray[np.int64]
+    vectors: NDArray[np.float32]
 
 
 def read_vectors(
@@ -22,7 +31,23 @@ def read_vectors(
     """
     if not item_ids:
         return np.zeros((0, 0), dtype=np.float32)
-    model = model or _only_model(connection, source)
+    chosen = model or only_model(connection, source)
+    if chosen is None:
+        raise FvrecError("there are no embeddings yet: `fvrec run` makes them", where=source)
+    found = find_vectors(connection, item_ids, chosen, source)
+    missing = np.setdiff1d(np.arange(len(item_ids)), found.places)
+    if missing.size:
+        models = _models(connection, None)
+        raise FvrecError(
+            "an item has no embedding", where=f"model {chosen}", found=item_ids[int(missing[0])], allowed=models
+        )
+    return found.vectors
+
+
+def find_vectors(
+    connection: duckdb.DuckDBPyConnection, item_ids: Sequence[str], model: str, source: str | None
+) -> FoundVectors:
+    """The vectors that are there, in the order of ``item_ids``. FvrecError when an item has several."""
     connection.register("wanted_items", pa.table({"place": range(len(item_ids)), "item_id": list(item_ids)}))
     found = connection.sql(
         """
@@ -32,10 +57,22 @@ def read_vectors(
         params=[model, source, source],
     ).to_arrow_table()
     connection.unregister("wanted_items")
-    _require_each_once(connection, found.column("place").to_numpy(), item_ids, model)
-    vectors = pa.chunked_array(found.column("vector")).combine_chunks()
-    flat = vectors.flatten().to_numpy(zero_copy_only=False)
-    return np.ascontiguousarray(flat.reshape(len(item_ids), -1), dtype=np.float32)
+    places = found.column("place").to_numpy()
+    repeated = np.flatnonzero(np.diff(places) == 0)
+    if repeated.size:
+        item_id = item_ids[int(places[repeated[0]])]
+        raise FvrecError("an item_id is in several sources: name the source", where="embeddings", found=item_id)
+    flat = found.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    width = len(flat) // len(places) if len(places) else 0
+    return FoundVectors(places, np.array(flat, dtype=np.float32).reshape(len(places), width))
+
+
+def only_model(connection: duckdb.DuckDBPyConnection, source: str | None) -> str | None:
+    """The one embedding model of ``source`` (of all sources for None); None without any, FvrecError with several."""
+    models = _models(connection, source)
+    if len(models) > 1:
+        raise FvrecError("name one embedding model", where="embeddings", allowed=models)
+    return models[0] if models else None
 
 
 def _models(connection: duckdb.DuckDBPyConnection, source: str | None) -> list[str]:
@@ -43,23 +80,3 @@ def _models(connection: duckdb.DuckDBPyConnection, source: str | None) -> list[s
         "SELECT DISTINCT model FROM embeddings WHERE $source IS NULL OR source = $source ORDER BY 1", {"source": source}
     ).fetchall()
     return [row[0] for row in rows]
-
-
-def _only_model(connection: duckdb.DuckDBPyConnection, source: str | None) -> str:
-    models = _models(connection, source)
-    if len(models) != 1:
-        raise FvrecError("name one embedding model", where="embeddings", found=models, allowed=models or "none yet")
-    return models[0]
-
-
-def _require_each_once(
-    connection: duckdb.DuckDBPyConnection, places: NDArray[np.int64], item_ids: Sequence[str], model: str
-) -> None:
-    times = np.bincount(places, minlength=len(item_ids))
-    if (times == 0).any():
-        missing = item_ids[int(np.argmin(times))]
-        models = _models(connection, None) or "none yet"
-        raise FvrecError("an item has no embedding", where=f"model {model}", found=missing, allowed=models)
-    if (times > 1).any():
-        repeated = item_ids[int(np.argmax(times))]
-        raise FvrecError("an item_id is in several sources: name the source", where="embeddings", found=repeated)

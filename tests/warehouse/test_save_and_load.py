@@ -92,9 +92,7 @@ def test_predictions_accumulate_by_variant(live: Path, make_prediction: Callable
     assert store.query("SELECT count(*) FROM predicted_attributes").rows == ((20,),)
 
 
-def test_a_variant_saved_again_loses_what_is_not_in_it(
-    live: Path, make_prediction: Callable[..., Prediction]
-) -> None:
+def test_a_variant_saved_again_loses_what_is_not_in_it(live: Path, make_prediction: Callable[..., Prediction]) -> None:
     write.save_predictions(live, "run1", [make_prediction("a"), make_prediction("b")])
     again = [make_prediction("b", valid=False)]
     write.save_predictions(live, "run1", again)
@@ -118,9 +116,7 @@ def test_metrics_of_several_calls_stay_and_repeats_replace(live: Path) -> None:
         write.save_metrics(live, "run1", [first[0], replace(first[0], value=0.9)])
 
 
-def test_metrics_without_a_run_are_those_of_the_newest_complete_runs(
-    live: Path, make_run: Callable[..., Run]
-) -> None:
+def test_metrics_without_a_run_are_those_of_the_newest_complete_runs(live: Path, make_run: Callable[..., Run]) -> None:
     runs = [
         make_run("old", hour=9),
         make_run("new", hour=10),
@@ -135,7 +131,10 @@ def test_metrics_without_a_run_are_those_of_the_newest_complete_runs(
 
 def test_the_rest_comes_back_too(live: Path) -> None:
     confusions = [Confusion("lora", "image", "raw", "test", "color", "blue", "red", 3)]
-    points = [CurvePoint("sft", "loss", 0.0, 2.5, {"model": "sft"}), CurvePoint("sft", "loss", 1.0, 1.5, {"model": "sft"})]
+    points = [
+        CurvePoint("sft", "loss", 0.0, 2.5, {"model": "sft"}),
+        CurvePoint("sft", "loss", 1.0, 1.5, {"model": "sft"}),
+    ]
     other = [CurvePoint("sft", "loss", 0.0, 2.0, {"model": "lora"})]
     lists = [Ranking("q1", "mmr", place, f"i{place}", 1.0 - place, "blue", {"color": "blue"}) for place in range(3)]
     for _ in range(2):
@@ -179,7 +178,9 @@ def test_clear_run_forgets_what_a_run_saved(live: Path, make_run: Callable[..., 
 
 def test_embeddings_come_in_the_order_asked_for(live: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
-    write.save_embeddings(live, "shop", (Embedding(f"i{n}", "tower", tuple(row.tolist())) for n, row in enumerate(rows)))
+    write.save_embeddings(
+        live, "shop", (Embedding(f"i{n}", "tower", tuple(row.tolist())) for n, row in enumerate(rows))
+    )
     write.save_embeddings(live, "other", [Embedding("i1", "tower", (0.0,) * 5)])
     store = Warehouse(live)
     np.testing.assert_array_equal(store.embeddings(["i2", "i0", "i2"], "tower"), rows[[2, 0, 2]])

@@ -133,7 +133,7 @@ def test_a_file_that_is_no_database_is_named(live: Path) -> None:
     live.parent.mkdir()
     live.write_text("item_id,title\n" * 1000)
     for attempt in (lambda: Warehouse(live).runs(), lambda: migrate(live)):
-        with pytest.raises(FvrecError, match="live.duckdb"):
+        with pytest.raises(FvrecError, match=r"live\.duckdb"):
             attempt()
     assert live.read_text().startswith("item_id")
 
