@@ -6,11 +6,17 @@ The text before the title is one constant: preset tokenizers hold it as a single
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from fvrec.schema import CONFIDENCE, FIELDS, VALUES
 
 IMAGE_PLACEHOLDER = "<image>"
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
+TITLE_LIMIT, DESCRIPTION_LIMIT = 200, 500
+"""Characters of the title and of the description that reach the prompt."""
 
 SYSTEM = (
     "你是服饰电商属性抽取助手。只输出合法 JSON，不输出任何额外文本；"
@@ -22,40 +28,43 @@ SCHEMA_TEXT = json.dumps(
     ensure_ascii=False,
     separators=(",", ":"),
 )
+_USER_OPENING = f"{TASK}\nSchema: {SCHEMA_TEXT}\n标题: "
+_CAPTION_TASK = "写出图中商品的标题。\n"
 
-PROMPT_PREFIX = (
-    f"{TURN_START}system\n{SYSTEM}{TURN_END}\n{TURN_START}user\n{TASK}\nSchema: {SCHEMA_TEXT}\n标题: "
-)
+PROMPT_PREFIX = f"{TURN_START}system\n{SYSTEM}{TURN_END}\n{TURN_START}user\n{_USER_OPENING}"
 DESCRIPTION_LABEL = "\n描述: "
 PROMPT_SUFFIX = f"{TURN_END}\n{TURN_START}assistant\n"
-CAPTION_PREFIX = f"{TURN_START}user\n写出图中商品的标题。\n"
+CAPTION_PREFIX = f"{TURN_START}user\n{_CAPTION_TASK}"
+
+_STEERING_MARKS = re.compile(r"<\|[^|<>]{0,40}\|>|" + re.escape(IMAGE_PLACEHOLDER))
 
 
-def extraction_prompt(title: str, description: str, *, with_image: bool) -> str:
-    """Everything up to where the model begins to answer. Absent texts are empty; an absent image leaves its line out."""
+@dataclass(frozen=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+def extraction_messages(title: str, description: str, *, with_image: bool) -> list[Message]:
+    """System and user turn of the extraction task. Absent texts are empty; an absent image leaves its line out."""
     image = f"\n{IMAGE_PLACEHOLDER}" if with_image else ""
-    return f"{PROMPT_PREFIX}{_one_line(title)}{DESCRIPTION_LABEL}{_one_line(description)}{image}{PROMPT_SUFFIX}"
+    texts = f"{_plain(title, TITLE_LIMIT)}{DESCRIPTION_LABEL}{_plain(description, DESCRIPTION_LIMIT)}"
+    return [Message("system", SYSTEM), Message("user", f"{_USER_OPENING}{texts}{image}")]
 
 
-def caption_prompt() -> str:
-    """The pretraining prompt: image in, title out."""
-    return f"{CAPTION_PREFIX}{IMAGE_PLACEHOLDER}{PROMPT_SUFFIX}"
+def caption_messages() -> list[Message]:
+    """The pretraining task: image in, title out."""
+    return [Message("user", f"{_CAPTION_TASK}{IMAGE_PLACEHOLDER}")]
 
 
-def messages(title: str, description: str, answer: str, *, with_image: bool) -> list[dict[str, str]]:
-    """The same sample as a chat (``role``, ``content``), for ``data/sft/*.jsonl`` and other trainers."""
-    image = f"\n{IMAGE_PLACEHOLDER}" if with_image else ""
-    user = f"{TASK}\nSchema: {SCHEMA_TEXT}\n标题: {_one_line(title)}{DESCRIPTION_LABEL}{_one_line(description)}{image}"
-    return [
-        {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": user},
-        {"role": "assistant", "content": answer},
-    ]
+def render_prompt(messages: Sequence[Message]) -> str:
+    """Chat text (ChatML) up to where the assistant begins to answer."""
+    turns = "".join(f"{TURN_START}{message.role}\n{message.content}{TURN_END}\n" for message in messages)
+    return f"{turns}{TURN_START}assistant\n"
 
 
-def _one_line(text: str) -> str:
-    """Titles are data: control marks, line breaks and the image placeholder in them must not steer the prompt."""
-    flat = " ".join(text.split())
-    for mark in (TURN_START, TURN_END, IMAGE_PLACEHOLDER):
-        flat = flat.replace(mark, " ")
-    return flat
+def _plain(text: str, limit: int) -> str:
+    """Titles are data: chat marks, line breaks and the image placeholder in them must not steer the prompt."""
+    return " ".join(_STEERING_MARKS.sub(" ", text).split())[:limit].rstrip()

@@ -1,0 +1,111 @@
+"""Samples -> padded batches of ids, labels and image features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from fvrec.errors import FvrecError
+from fvrec.prompts import IMAGE_PLACEHOLDER, Message
+from fvrec.vlm.features import FeatureCache
+from fvrec.vlm.model import IGNORED
+from fvrec.vlm.samples import Sample
+from fvrec.vlm.tokenizer import IMAGE_TOKEN
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Ids of a sample: the prompt with the image expanded to its positions, and the target with its end mark."""
+
+    prompt: list[int]
+    target: list[int]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Text of a sample -> ids. ``visual_positions``: LLM positions of one image."""
+
+    tokenizer: PreTrainedTokenizerFast
+    visual_positions: int
+    max_length: int
+
+    def __call__(self, sample: Sample) -> Encoded:
+        """FvrecError when even without title and description the sample is longer than ``max_length``."""
+        target = [*self._ids(sample.target), int(self.tokenizer.eos_token_id)]
+        room = self.max_length - len(target)
+        prompt = self.prompt_ids(sample)
+        while len(prompt) > room:
+            shorter = _shorten(sample)
+            if shorter == sample:
+                raise FvrecError(
+                    "a sample is longer than max_length", found=len(prompt) + len(target), where=sample.item_id
+                )
+            sample, prompt = shorter, self.prompt_ids(shorter)
+        return Encoded(prompt, target)
+
+    def prompt_ids(self, sample: Sample) -> list[int]:
+        """Ids of the prompt alone."""
+        text = sample.prompt.replace(IMAGE_PLACEHOLDER, IMAGE_TOKEN * self.visual_positions)
+        return self._ids(text)
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _shorten(sample: Sample) -> Sample:
+    """Cut the longest line of the user's turn by half: that is the title or the description, never the constants."""
+    *before, user = sample.messages
+    lines = user.content.split("\n")
+    longest = max(range(2, len(lines)), key=lambda index: len(lines[index]), default=None) if len(lines) > 2 else None
+    if longest is None or len(lines[longest]) < 20:
+        return sample
+    lines[longest] = lines[longest][: len(lines[longest]) // 2]
+    return replace(sample, messages=(*before, Message("user", "\n".join(lines))))
+
+
+def pad(rows: Sequence[Sequence[int]], value: int, side: Literal["left", "right"]) -> Tensor:
+    """``[B, L]`` int64, filled with ``value``."""
+    width = max(len(row) for row in rows)
+    out = torch.full((len(rows), width), value, dtype=torch.long)
+    for index, row in enumerate(rows):
+        if side == "right":
+            out[index, : len(row)] = torch.tensor(row, dtype=torch.long)
+        else:
+            out[index, width - len(row) :] = torch.tensor(row, dtype=torch.long)
+    return out
+
+
+def image_features(samples: Sequence[Sample], cache: FeatureCache) -> Tensor | None:
+    """``[I, T, D]`` float32 of the samples that show an image, in their order; None when none does."""
+    hashes = [sample.image_sha256 for sample in samples if sample.image_sha256]
+    if not hashes:
+        return None
+    return torch.from_numpy(cache.rows(hashes).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class TrainingCollator:
+    """Batch for training, padded on the right; labels cover the target alone (the prompt is masked)."""
+
+    encoder: Encoder
+    cache: FeatureCache
+
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        encoded = [self.encoder(sample) for sample in samples]
+        pad_id = int(self.encoder.tokenizer.pad_token_id)
+        rows = [one.prompt + one.target for one in encoded]
+        batch = {
+            "input_ids": pad(rows, pad_id, "right"),
+            "attention_mask": pad([[1] * len(row) for row in rows], 0, "right"),
+            "labels": pad([[IGNORED] * len(one.prompt) + one.target for one in encoded], IGNORED, "right"),
+        }
+        features = image_features(samples, self.cache)
+        if features is not None:
+            batch["features"] = features
+        return batch

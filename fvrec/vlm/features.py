@@ -1,0 +1,105 @@
+"""Frozen-tower features, computed once per image and kept on disk by image hash.
+
+Layout of ``data/cache/features/<tower>-<digest>/``: append-only shards ``shard-00000.npy`` (float16 ``[n, T, D]``) with
+``shard-00000.json`` (the n image hashes) written after it. A shard without its JSON is an interrupted write: ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fvrec.errors import FvrecError
+from fvrec.vlm.pixels import load_pixels
+from fvrec.vlm.towers import Tower
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+_SHARD_ROWS = 1024
+_BATCH = 32
+
+
+class FeatureCache:
+    """Features of one tower, addressed by the SHA-256 of the image file."""
+
+    def __init__(self, directory: Path, tower: Tower) -> None:
+        self.tower = tower
+        self.directory = directory / f"{tower.name}-{tower.digest[:16]}"
+        self._where: dict[str, tuple[int, int]] = {}
+        self._shards: list[NDArray[np.float16]] = []
+        for index_file in sorted(self.directory.glob("shard-*.json")):
+            self._open_shard(index_file)
+
+    def __contains__(self, sha256: object) -> bool:
+        return sha256 in self._where
+
+    def ensure(self, images: Mapping[str, Path], progress: Progress = iter) -> int:
+        """Encode what is missing of ``images`` (hash -> file); returns how many were encoded."""
+        missing = [sha256 for sha256 in images if sha256 not in self._where]
+        shards = [missing[start : start + _SHARD_ROWS] for start in range(0, len(missing), _SHARD_ROWS)]
+        batches = progress(list(_batched(shards)))
+        buffer: list[NDArray[np.float16]] = []
+        names: list[str] = []
+        with ThreadPoolExecutor(2) as pool:
+            for batch, last_of_shard in batches:
+                pixels = np.stack(list(pool.map(lambda sha: load_pixels(images[sha], self.tower.image_size), batch)))
+                buffer.append(self.tower.encode(pixels))
+                names.extend(batch)
+                if last_of_shard:
+                    self._write_shard(names, np.concatenate(buffer))
+                    buffer, names = [], []
+        return len(missing)
+
+    def rows(self, sha256s: Sequence[str]) -> NDArray[np.float16]:
+        """``[B, T, D]`` in the order asked. FvrecError for an image that was never encoded."""
+        out = np.empty((len(sha256s), self.tower.tokens, sum(self.tower.streams)), dtype=np.float16)
+        for row, sha256 in enumerate(sha256s):
+            if sha256 not in self._where:
+                raise FvrecError("no cached features for an image", where=self.directory, found=sha256)
+            shard, position = self._where[sha256]
+            out[row] = self._shards[shard][position]
+        return out
+
+    def embeddings(self, sha256s: Sequence[str]) -> NDArray[np.float32]:
+        """``[B, D]`` item embeddings, see ``pooled``."""
+        chunks = [pooled(self.rows(sha256s[i : i + 256]), self.tower) for i in range(0, len(sha256s), 256)]
+        return np.concatenate(chunks) if chunks else np.empty((0, self.tower.streams[0]), dtype=np.float32)
+
+    def _write_shard(self, names: list[str], rows: NDArray[np.float16]) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        stem = self.directory / f"shard-{len(self._shards):05d}"
+        temporary = stem.with_suffix(".npy.tmp")
+        with temporary.open("wb") as file:
+            np.save(file, rows)
+        temporary.replace(stem.with_suffix(".npy"))
+        index = stem.with_suffix(".json.tmp")
+        index.write_text(json.dumps(names))
+        index.replace(stem.with_suffix(".json"))
+        self._open_shard(stem.with_suffix(".json"))
+
+    def _open_shard(self, index_file: Path) -> None:
+        names = json.loads(index_file.read_text())
+        rows = np.load(index_file.with_suffix(".npy"), mmap_mode="r")
+        expected = (len(names), self.tower.tokens, sum(self.tower.streams))
+        if rows.shape != expected:
+            raise FvrecError("damaged feature cache: delete it and run again", where=index_file, found=rows.shape)
+        for position, name in enumerate(names):
+            self._where[name] = (len(self._shards), position)
+        self._shards.append(rows)
+
+
+def pooled(features: NDArray[np.float16], tower: Tower) -> NDArray[np.float32]:
+    """``[B, T, D]`` -> ``[B, streams[0]]`` float32: mean of the deep stream over the cells, scaled to length 1."""
+    mean = features[:, :, : tower.streams[0]].astype(np.float32).mean(axis=1)
+    return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-8)
+
+
+def _batched(shards: list[list[str]]) -> Iterator[tuple[list[str], bool]]:
+    for shard in shards:
+        for start in range(0, len(shard), _BATCH):
+            yield shard[start : start + _BATCH], start + _BATCH >= len(shard)

@@ -1,0 +1,176 @@
+"""MiniMindVLM: frozen tower features -> projector -> causal LLM through ``inputs_embeds``.
+
+The LLM is transformers' own class, never a copy: a MiniMind-3 checkpoint is key for key a Qwen3 checkpoint.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, Qwen3Config
+
+from fvrec.config import LanguageModelSize
+from fvrec.errors import FvrecError
+from fvrec.vlm.towers import Tower
+
+IGNORED = -100
+"""Label of a position that carries no loss."""
+
+
+class MiniMindVlmConfig(PreTrainedConfig):
+    """``streams``: widths of the feature slices; ``llm``: the language model's own configuration as a dict."""
+
+    model_type = "minimind_vlm"
+
+    def __init__(
+        self,
+        tower: str = "lite0",
+        image_tokens: int = 49,
+        streams: tuple[int, ...] = (1280, 192),
+        image_token_id: int = 0,
+        llm: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.tower = tower
+        self.image_tokens = image_tokens
+        self.streams = tuple(streams)
+        self.image_token_id = image_token_id
+        self.llm = llm or {}
+        super().__init__(**kwargs)
+
+    @property
+    def visual_positions(self) -> int:
+        """How many LLM positions one image takes."""
+        return self.image_tokens
+
+
+class Projector(nn.Module):
+    """One linear map per feature stream into the LLM's width.
+
+    The streams describe the same grid cells, so their projections are added: one token a cell. Standing one after the
+    other (twice the tokens) they cost 1.6 times the training time; ``docs/design.md`` has the comparison.
+    """
+
+    def __init__(self, streams: tuple[int, ...], hidden: int) -> None:
+        super().__init__()
+        self.streams = streams
+        self.maps = nn.ModuleList(nn.Linear(width, hidden) for width in streams)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, T, sum(streams)]`` -> ``[B, T, H]``."""
+        slices = features.split(list(self.streams), dim=2)
+        return torch.stack([project(part) for project, part in zip(self.maps, slices, strict=True)]).sum(dim=0)
+
+
+class MiniMindVLM(PreTrainedModel):
+    """Image features and text ids in, next-token loss or embeddings for generation out."""
+
+    config_class = MiniMindVlmConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _tied_weights_keys = {"llm.lm_head.weight": "llm.model.embed_tokens.weight"}  # noqa: RUF012 - transformers' form
+
+    def __init__(self, config: MiniMindVlmConfig) -> None:
+        super().__init__(config)
+        llm_config = AutoConfig.for_model(**config.llm)
+        # On CPU, at our lengths, the fused attention kernel's backward pass makes a step 1.7 times as long.
+        attention = "sdpa" if torch.cuda.is_available() else "eager"
+        self.llm = AutoModelForCausalLM.from_config(llm_config, attn_implementation=attention)
+        self.projector = Projector(config.streams, llm_config.hidden_size)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.llm.get_input_embeddings()
+
+    @property
+    def token_embedding(self) -> nn.Parameter:
+        """``[V, H]``, tied to the output layer."""
+        return cast(nn.Parameter, self.get_input_embeddings().weight)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.llm.get_output_embeddings()
+
+    def embed(self, input_ids: Tensor, features: Tensor | None) -> Tensor:
+        """``[B, L]`` ids (+ ``[I, T, D]`` features of the I images in batch order) -> ``[B, L, H]``.
+
+        FvrecError when the image positions in the ids and the given features do not match in number.
+        """
+        embedded = self.get_input_embeddings()(input_ids)
+        at_image = input_ids == self.config.image_token_id
+        given = 0 if features is None else features.shape[0] * self.config.visual_positions
+        if int(at_image.sum()) != given:
+            raise FvrecError(
+                "image positions and image features differ in number", found=int(at_image.sum()), allowed=str(given)
+            )
+        if features is None:
+            return embedded
+        visual = self.projector(features.to(self.projector.dtype)).to(embedded.dtype)
+        return embedded.masked_scatter(at_image.unsqueeze(-1), visual.flatten(0, 1))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        attention_mask: Tensor | None = None,
+        features: Tensor | None = None,
+        **_: Any,
+    ) -> dict[str, Tensor]:
+        """``loss``: mean cross-entropy over the N positions whose label (``[B, L]``, unshifted) is not ``IGNORED``.
+
+        ``logits``: ``[N, V]`` at those positions only.
+        """
+        hidden = self.llm.model(
+            inputs_embeds=self.embed(input_ids, features), attention_mask=attention_mask, use_cache=False
+        ).last_hidden_state
+        targets = labels[:, 1:]
+        predicting = targets != IGNORED  # logits only where there is something to learn: the prompt is most of a sample
+        logits = self.llm.lm_head(hidden[:, :-1][predicting]).float()
+        return {"loss": functional.cross_entropy(logits, targets[predicting]), "logits": logits}
+
+
+def new_model(size: LanguageModelSize, tower: Tower, *, vocabulary: int, image_token_id: int, seed: int) -> MiniMindVLM:
+    """A randomly initialised model of that size for that tower and tokenizer."""
+    torch.manual_seed(seed)
+    llm = Qwen3Config(
+        vocab_size=vocabulary,
+        hidden_size=size.hidden,
+        intermediate_size=size.intermediate,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.kv_heads,
+        head_dim=size.hidden // size.heads,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        max_position_embeddings=2048,
+    )
+    config = MiniMindVlmConfig(
+        tower=tower.name,
+        image_tokens=tower.tokens,
+        streams=tower.streams,
+        image_token_id=image_token_id,
+        llm={"model_type": "qwen3", **llm.to_diff_dict()},
+        tie_word_embeddings=True,
+    )
+    return MiniMindVLM(config)
+
+
+def load_model(directory: Path) -> MiniMindVLM:
+    """Read a checkpoint; FvrecError unless every expected key arrived and none was left over."""
+    if not (directory / "config.json").is_file():
+        raise FvrecError("no model checkpoint there", where=directory, allowed="a folder made by the pretrain stage")
+    loaded: Any = MiniMindVLM.from_pretrained(directory, output_loading_info=True, dtype=torch.float32)
+    model, info = loaded
+    problems = {kind: sorted(map(str, info[kind])) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+    if any(problems.values()):
+        raise FvrecError("checkpoint does not fit the model", where=directory, found=problems)
+    return cast(MiniMindVLM, model)
