@@ -1,0 +1,96 @@
+"""SQL that people type: it reads the warehouse, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from fvrec.errors import FvrecError
+from fvrec.records import Item
+from warehouse import write
+from warehouse.db import publish
+from warehouse.read import Table, Warehouse
+
+
+@pytest.fixture
+def store(live: Path, snapshot: Path, make_item: Callable[..., Item]) -> Warehouse:
+    write.save_items(live, "shop", [make_item(f"i{n}") for n in range(5)], [])
+    publish(live, snapshot)
+    return Warehouse(snapshot)
+
+
+def test_queries_give_columns_and_rows(store: Warehouse) -> None:
+    found = store.query("SELECT item_id, raw->>'price' AS price FROM items WHERE item_id = ?", ["i3"])
+    assert found == Table(("item_id", "price"), (("i3", "12.5"),))
+    assert found.as_dicts() == [{"item_id": "i3", "price": "12.5"}]
+    for sql in ("FROM items;", "WITH x AS (FROM items) FROM x", "SHOW TABLES", "DESCRIBE items", "SUMMARIZE items"):
+        assert store.query(sql).rows, sql
+    assert "items" in str(store.query("EXPLAIN SELECT title FROM items").rows)
+
+
+def test_the_row_cap_says_that_there_was_more(store: Warehouse) -> None:
+    assert not store.query("FROM items", max_rows=5).truncated
+    capped = store.query("SELECT item_id FROM items ORDER BY 1", max_rows=2)
+    assert capped == Table(("item_id",), (("i0",), ("i1",)), truncated=True)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM items",
+        "INSERT INTO schema_migrations (version, name) VALUES (99, 'x')",
+        "CREATE TABLE t (x INTEGER)",
+        "COPY items TO '{folder}/stolen.csv'",
+        "ATTACH '{folder}/stolen.duckdb' AS stolen",
+        "SET enable_external_access = true",
+        "INSTALL httpfs",
+        "PRAGMA database_list",
+        "EXPLAIN ANALYZE DELETE FROM items",
+        "SELECT * FROM read_csv('{secret}')",
+        "SELECT * FROM read_text('{secret}')",
+        "SELECT * FROM '{secret}'",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT 1; DELETE FROM items",
+        "",
+        "-- nothing",
+    ],
+)
+def test_whatever_is_no_query_of_the_warehouse_is_refused(store: Warehouse, tmp_path: Path, sql: str) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("password\nhunter2\n")
+    with pytest.raises(FvrecError):
+        store.query(sql.format(folder=tmp_path, secret=secret))
+    assert len(store.items("shop")) == 5
+    assert list(tmp_path.glob("stolen*")) == []
+
+
+def test_variables_of_the_program_are_no_tables(store: Warehouse) -> None:
+    passwords = pa.table({"x": [1]})
+    with pytest.raises(FvrecError, match="passwords"):
+        store.query("FROM passwords")
+    assert passwords.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "cause"),
+    [
+        ("SELEC 1", "syntax error"),
+        ("SELECT titel FROM items", "titel"),
+        ("FROM itemz", "itemz"),
+        ("SELECT ?", "parameter"),
+        ("SELECT 1 / 'x'", "x"),
+    ],
+)
+def test_mistakes_are_explained(store: Warehouse, sql: str, cause: str) -> None:
+    with pytest.raises(FvrecError, match=cause):
+        store.query(sql)
+
+
+def test_an_endless_query_is_stopped(store: Warehouse) -> None:
+    endless = "SELECT sum(a.range * b.range) FROM range(10000000) AS a, range(10000000) AS b"
+    with pytest.raises(FvrecError, match=r"stopped after 0\.3 s"):
+        store.query(endless, timeout_s=0.3)
+    assert store.query("SELECT 1", timeout_s=30).rows == ((1,),)
