@@ -44,7 +44,7 @@ def to_json(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
-        raise FvrecError("a value cannot be kept as JSON", found=value, allowed=str(error)) from error
+        raise FvrecError(f"a value cannot be kept as JSON: {error}", found=value) from error
 
 
 def _column(records: Sequence[object], name: str) -> list[object]:

@@ -26,8 +26,8 @@ KEEP = 3
 def publish(live: Path, snapshot: Path, *, keep: int = KEEP, wait_s: float = WAIT_S) -> Path:
     """Copy the live database to a new snapshot beside ``snapshot``, then point that link at it; returns the new file.
 
-    The copy is one consistent state, complete and synced to disk before the switch. Older snapshots than the last
-    ``keep`` are removed; on POSIX a process that still reads one keeps its data until it closes the file.
+    The copy is one consistent state: complete, read-only and synced to disk before the switch. Older snapshots than the
+    last ``keep`` are removed; on POSIX a process that still reads one keeps its data until it closes the file.
     FvrecError when there is no live database, it stays held, or the copy fails: the link is then left as it was.
     """
     require_database(live)
@@ -42,6 +42,7 @@ def publish(live: Path, snapshot: Path, *, keep: int = KEEP, wait_s: float = WAI
         try:
             with lock_of(live).shared():
                 _copy(live, partial, wait_s)
+            partial.chmod(0o444)  # a client that opened it for writing would lock every other reader out
             _sync(partial)
             partial.rename(target)
         except BaseException:

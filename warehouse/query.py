@@ -50,7 +50,7 @@ def run_query(
         except duckdb.InterruptException:
             raise FvrecError(f"the query was stopped after {timeout_s:g} s", where="sql", found=sql) from None
         except duckdb.Error as error:
-            raise FvrecError("the query failed", where="sql", found=sql, allowed=first_line(error)) from error
+            raise FvrecError(f"the query failed: {first_line(error)}", where="sql", found=sql) from error
     truncated = max_rows is not None and len(rows) > max_rows
     return Table(columns, tuple(rows[:max_rows] if truncated else rows), truncated)
 
@@ -59,7 +59,7 @@ def _only_query(sql: str) -> duckdb.Statement:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise FvrecError("this is not SQL", where="sql", found=sql, allowed=first_line(error)) from error
+        raise FvrecError(f"this is not SQL: {first_line(error)}", where="sql", found=sql) from error
     if len(statements) != 1:
         raise FvrecError("exactly one statement is expected", where="sql", found=len(statements), allowed="1")
     if statements[0].type not in _ALLOWED:

@@ -53,13 +53,10 @@ def load_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
 
 def database_version(connection: duckdb.DuckDBPyConnection) -> int:
     """The newest migration that the database has; 0 for a new one."""
-    recorded = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_migrations' AND database_name = "
-        "current_database()"
-    ).fetchall()
-    if not recorded[0][0]:
+    try:
+        rows = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchall()
+    except duckdb.CatalogException:
         return 0
-    rows = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchall()
     return int(rows[0][0])
 
 

@@ -41,13 +41,13 @@ print("ready", flush=True); sys.stdin.read()
 WRITE_METRICS = """
 import sys; from pathlib import Path; from fvrec.records import Metric; from warehouse import write
 print("ready", flush=True); sys.stdin.read()
-for n in range(15):
+for n in range(8):
     write.save_metrics(Path(sys.argv[1]), sys.argv[2], [Metric("test", f"m{n}", float(n))])
 """
 PUBLISH = """
 import sys; from pathlib import Path; from warehouse.db import publish
 print("ready", flush=True); sys.stdin.read()
-for _ in range(6):
+for _ in range(4):
     publish(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
@@ -151,9 +151,9 @@ def test_writing_processes_and_a_publisher_lose_nothing(live: Path, snapshot: Pa
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert seen == sorted(seen)
     for n in range(2):
-        assert len(Warehouse(live).metrics(run_id=f"run{n}")) == 15
+        assert len(Warehouse(live).metrics(run_id=f"run{n}")) == 8
     publish(live, snapshot)
-    assert Warehouse(snapshot).query("SELECT count(*) FROM metrics").rows == ((30,),)
+    assert Warehouse(snapshot).query("SELECT count(*) FROM metrics").rows == ((16,),)
 
 
 def test_threads_write_read_and_publish_together(live: Path, snapshot: Path) -> None:
@@ -161,7 +161,7 @@ def test_threads_write_read_and_publish_together(live: Path, snapshot: Path) -> 
     store = Warehouse(live)
 
     def work(thread: int) -> int:
-        for n in range(8):
+        for n in range(5):
             write.save_metrics(live, f"run{thread}", [Metric("test", f"m{n}", float(n))])
             assert len(store.metrics(run_id=f"run{thread}")) == n + 1
             if n % 4 == thread:
@@ -172,7 +172,7 @@ def test_threads_write_read_and_publish_together(live: Path, snapshot: Path) -> 
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(4))) == [0, 1, 2, 3]
-    assert store.query("SELECT count(*), count(DISTINCT run_id) FROM metrics").rows == ((32, 4),)
+    assert store.query("SELECT count(*), count(DISTINCT run_id) FROM metrics").rows == ((20, 4),)
 
 
 def test_a_thread_cannot_lock_itself_out(live: Path) -> None:

@@ -21,6 +21,7 @@ def test_a_snapshot_is_the_whole_live_database(live: Path, snapshot: Path, make_
     file = publish(live, snapshot)
     assert snapshot.resolve() == file
     assert snapshot.is_symlink()
+    assert file.stat().st_mode & 0o222 == 0
     assert Warehouse(snapshot).items("shop") == items
     assert Warehouse(snapshot).fingerprint_source("shop") == Warehouse(live).fingerprint_source("shop")
     catalogue = "SELECT view_name, column_count, comment FROM duckdb_views() WHERE NOT internal ORDER BY 1"
