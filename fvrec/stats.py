@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 2000
+_DRAWN_AT_ONCE = 1_000_000  # bounds the memory of a large sample
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,11 @@ def bootstrap_mean(values: ArrayLike, *, seed: int, resamples: int = RESAMPLES) 
     if sample.size == 0:
         return Interval(float("nan"), float("nan"), float("nan"), 0)
     rng = np.random.default_rng(seed)
-    means = np.array([sample[rng.integers(0, sample.size, sample.size)].mean() for _ in range(resamples)])
+    means = np.empty(resamples)
+    rows = max(1, _DRAWN_AT_ONCE // sample.size)
+    for start in range(0, resamples, rows):
+        count = min(rows, resamples - start)
+        means[start : start + count] = sample[rng.integers(0, sample.size, (count, sample.size))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(sample.mean()), float(low), float(high), int(sample.size))
 

@@ -124,7 +124,7 @@ def ask(
         _ranked(position, table.candidates, int(best[row]), constraints, tongue, scores[best[row]], pool.relevance[row])
         for position, row in enumerate(picked, start=1)
     )
-    notes = notes_on(constraints, judgement, asked=k, shown=len(ranked), language=tongue)
+    notes = notes_on(constraints, judgement, chosen_weights, asked=k, shown=len(ranked), language=tongue)
     return Answer(constraints, tongue, ranker.name, ranked, notes, pool)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fvrec import vocab
 from fvrec.rerank.constraints import Constraint, Constraints, Language
-from fvrec.rerank.score import Judgement
+from fvrec.rerank.score import Judgement, ScoreWeights, score
 from fvrec.schema import VALUES
 
 NoteKind = Literal["unrecognised", "contradiction", "relaxed", "fewer"]
@@ -38,11 +38,11 @@ class Note:
 
 
 def notes_on(
-    constraints: Constraints, judgement: Judgement, *, asked: int, shown: int, language: Language
+    constraints: Constraints, judgement: Judgement, weights: ScoreWeights, *, asked: int, shown: int, language: Language
 ) -> tuple[Note, ...]:
     """The remarks on a list of ``shown`` items for a request of ``asked``; ``judgement`` covers every candidate."""
     joint = ", " if language == "en" else "、"
-    relaxed = relax(judgement)
+    relaxed = relax(judgement, weights)
     named: dict[NoteKind, str] = {
         "unrecognised": joint.join(constraints.unrecognised),
         "contradiction": joint.join(constraints.contradictions),
@@ -56,22 +56,19 @@ def notes_on(
     )
 
 
-def relax(judgement: Judgement) -> tuple[Constraint, ...]:
-    """The constraints to give up so that some candidate meets the others; empty when one meets all.
+def relax(judgement: Judgement, weights: ScoreWeights | None = None) -> tuple[Constraint, ...]:
+    """The constraints that the best candidate does not meet; empty when some candidate meets all.
 
-    One after the other, soft ones first, each time the one whose absence lets most candidates through; ties keep the
-    schema's order.
+    Best is what scores most by constraints alone, so soft ones go first and what the list shows on top agrees with it;
+    of equally good ways to fall short, the one that most candidates share.
     """
-    constraints = judgement.constraints.constraints
-    kept = list(range(len(constraints)))
-    given_up: list[int] = []
-    while kept and not judgement.met[:, kept].all(axis=1).any():
-        soft = [at for at in kept if constraints[at].strength == "soft"]
-        through = {at: _through(judgement, [one for one in kept if one != at]) for at in soft or kept}
-        loosest = max(through, key=lambda at: through[at])
-        kept.remove(loosest)
-        given_up.append(loosest)
-    return tuple(constraints[at] for at in given_up)
+    chosen = weights or ScoreWeights()
+    if judgement.meets_all.any() or not len(judgement.met):
+        return ()
+    points = score(np.zeros(len(judgement.met)), judgement, chosen)
+    patterns, counts = np.unique(judgement.met[points >= points.max() - 1e-9], axis=0, return_counts=True)
+    met = patterns[int(counts.argmax())]
+    return tuple(one for one, is_met in zip(judgement.constraints.constraints, met, strict=True) if not is_met)
 
 
 def describe(constraint: Constraint, language: Language) -> str:
@@ -83,9 +80,3 @@ def describe(constraint: Constraint, language: Language) -> str:
     if language == "en":
         return f"{name}: {'not ' if constraint.excluded else ''}{' or '.join(named)}"
     return f"{name}：{'不要' if constraint.excluded else ''}{'或'.join(named)}"
-
-
-def _through(judgement: Judgement, kept: list[int]) -> tuple[int, int]:
-    """Candidates that meet all of ``kept``; between equals (often 0), the most constraints that a candidate meets."""
-    met = judgement.met[:, kept]
-    return int(met.all(axis=1).sum()), int(np.max(met.sum(axis=1), initial=0))

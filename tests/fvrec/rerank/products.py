@@ -1,0 +1,31 @@
+"""Products and predictions for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fvrec.records import AttributeValue, Item, Prediction
+from fvrec.schema import FIELDS, UNKNOWN
+
+
+def make_item(item_id: str, title: str, values: Mapping[str, str]) -> Item:
+    attributes = {
+        field: AttributeValue(values[field], "source") if field in values else AttributeValue(UNKNOWN, "unknown")
+        for field in FIELDS
+    }
+    return Item(item_id, "test", item_id, "test", f"{item_id}.jpg", item_id, title, "", {}, attributes)
+
+
+def make_prediction(item: Item, **changes: str) -> Prediction:
+    attributes = {**item.values, **changes}
+    return Prediction(
+        item.item_id,
+        "lora",
+        "image",
+        "raw",
+        "{}",
+        True,
+        True,
+        attributes=attributes,
+        confidence=dict.fromkeys(FIELDS, 0.9),
+    )
