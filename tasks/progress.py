@@ -14,15 +14,19 @@ SILENCE = "FVREC_QUIET"
 """Environment variable: any value but empty or 0 hides the bars."""
 
 
+def visible() -> bool:
+    """Whether bars are to be shown at all."""
+    return os.environ.get(SILENCE, "0") in ("", "0")
+
+
 def bar(description: str) -> Progress:
     """A wrapper that shows a bar on stderr while the wrapped iterable is consumed.
 
     Without a terminal (a log file, CI) the bar is refreshed every ten seconds instead of ten times a second.
     """
-    hidden = os.environ.get(SILENCE, "0") not in ("", "0")
 
     def wrap(iterable: Iterable[Any]) -> Iterable[Any]:
         interval = 0.1 if sys.stderr.isatty() else 10.0
-        return tqdm(iterable, desc=description, disable=hidden, mininterval=interval, dynamic_ncols=True)
+        return tqdm(iterable, desc=description, disable=not visible(), mininterval=interval, dynamic_ncols=True)
 
     return wrap

@@ -99,11 +99,7 @@ class Stage:
         started = perf_counter()
         plan = self.plan(settings)
 
-        def execute(_stage: str, _digest: str) -> dict[str, Any]:
-            return self._run(settings, plan)
-
-        cached_task = task(
-            execute,
+        @task(
             name=self.name,
             task_run_name=f"{self.name} {settings.source} {settings.preset}",
             tags=[settings.source, settings.preset],
@@ -115,7 +111,10 @@ class Stage:
             retry_delay_seconds=RETRY_DELAY_SECONDS,
             retry_condition_fn=_is_transient,
         )
-        made = StageResult(**cached_task(self.name, plan.digest))
+        def execute(_stage: str, _digest: str) -> dict[str, Any]:
+            return self._run(settings, plan)
+
+        made = StageResult(**execute(self.name, plan.digest))
         if plan.complete is None:
             return made
         outputs = {**plan.complete.outputs, **plan.complete.warehouse}
