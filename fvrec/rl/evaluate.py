@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
 from fvrec.records import CurvePoint, Metric, Ranking
 from fvrec.rerank.diversify import BaseRank, Mmr
-from fvrec.rerank.metrics import coverage, ild, ndcg
-from fvrec.rerank.pool import Pool, Ranker, check_list_length
-from fvrec.rl.requests import Request
-from fvrec.rl.reward import RewardConfig, list_reward
+from fvrec.rerank.pool import Ranker
+from fvrec.rl.items import ItemTable
+from fvrec.rl.requests import Request, RequestSampler
+from fvrec.rl.reward import RewardConfig
+from fvrec.rl.scoring import ListScores, RandomRank, rank_all, score_lists
+from fvrec.rl.train import TrainedPolicy
+from fvrec.rl.users import Population, sample_population
 from fvrec.stats import Interval, bootstrap_mean, paired_difference
 
 MMR_TRADE_OFFS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -24,39 +27,13 @@ RANKINGS_KEPT = 10
 
 
 @dataclass(frozen=True)
-class RandomRank:
-    """``k`` candidates in random order, the floor of every comparison: the same pool and seed give the same list."""
-
-    seed: int = 0
-    name: str = field(default="random", init=False)
-
-    def rank(self, pool: Pool, k: int) -> NDArray[np.int64]:
-        check_list_length(pool, k)
-        pool_key = zlib.crc32("\n".join(pool.item_ids).encode())
-        return np.random.default_rng([self.seed, pool_key]).permutation(len(pool))[:k].astype(np.int64)
-
-
-@dataclass(frozen=True)
-class ListScores:
-    """One ranker's lists on ``U`` requests: each array is ``[U]``, in the order of the requests.
-
-    true_reward: what the environment would have paid. ndcg: true relevance as gain. ild: on embeddings, which the
-    reward does not use. coverage: of true attribute values.
-    """
-
-    true_reward: NDArray[np.float64]
-    ndcg: NDArray[np.float64]
-    ild: NDArray[np.float64]
-    coverage: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class RlEvaluation:
-    """What a report of the stage needs: numbers, curves, and some users' lists."""
+    """What a report of the stage needs: numbers, curves, some users' lists, and who the users were."""
 
     metrics: tuple[Metric, ...]
     curves: tuple[CurvePoint, ...]
     rankings: tuple[Ranking, ...]
+    population: Population = field(default_factory=lambda: Population((), ()))
 
     def metric(self, name: str, strategy: str, **params: Any) -> Metric:
         """The metric of that name and strategy whose params include those given; FvrecError when there is none."""
@@ -64,6 +41,38 @@ class RlEvaluation:
             if (metric.metric, metric.strategy) == (name, strategy) and params.items() <= dict(metric.params).items():
                 return metric
         raise FvrecError("no such metric in this evaluation", found=(name, strategy, params))
+
+
+def evaluate_policy(
+    trained: TrainedPolicy,
+    *,
+    val_items: ItemTable,
+    test_items: ItemTable,
+    budget: RlBudget,
+    source: str = "",
+    preset: str = "",
+) -> RlEvaluation:
+    """The stage's evaluation: MMR is tuned on fresh users over ``val_items``, all are judged on ``test_items``.
+
+    ``budget.test_users`` users each time, one request each, none of them seen in training. Pools shrink to the number
+    of items when there are fewer; FvrecError when that is less than a list.
+    """
+    seed, k, reward = trained.seed, trained.env.list_length, trained.env.reward
+    tuning = _requests(
+        val_items, sample_population(val_items, n=budget.test_users, split="val", seed=seed), budget, seed
+    )
+    population = sample_population(test_items, n=budget.test_users, split="test", seed=seed, source=source)
+    evaluation = evaluate(
+        _requests(test_items, population, budget, seed),
+        policy=trained.ranker(),
+        mmr=tune_mmr(tuning, k, reward),
+        k=k,
+        reward=reward,
+        seed=seed,
+        source=source,
+        preset=preset,
+    )
+    return replace(evaluation, population=population)
 
 
 def evaluate(
@@ -94,22 +103,6 @@ def evaluate(
     return RlEvaluation(tuple(metrics), tuple(mmr_curve(requests, k, reward)), tuple(rankings))
 
 
-def rank_all(ranker: Ranker, requests: Sequence[Request], k: int) -> list[NDArray[np.int64]]:
-    """The ranker's list for each request; it is handed the pool and nothing else."""
-    return [ranker.rank(request.pool, k) for request in requests]
-
-
-def score_lists(requests: Sequence[Request], lists: Sequence[NDArray[np.int64]], reward: RewardConfig) -> ListScores:
-    """Judge one list per request."""
-    pairs = list(zip(requests, lists, strict=True))
-    return ListScores(
-        true_reward=np.array([list_reward(r, order, reward) for r, order in pairs]),
-        ndcg=np.array([ndcg(r.true_relevance[order], r.true_relevance, len(order)) for r, order in pairs]),
-        ild=np.array([ild(r.pool.embeddings[order], len(order)) for r, order in pairs]),
-        coverage=np.array([coverage(r.true_values[order], len(order), r.true_values) for r, order in pairs]),
-    )
-
-
 def tune_mmr(requests: Sequence[Request], k: int, reward: RewardConfig) -> Mmr:
     """The trade-off with the largest mean true reward on ``requests``, which must not be those of the test."""
 
@@ -132,6 +125,11 @@ def mmr_curve(requests: Sequence[Request], k: int, reward: RewardConfig) -> list
         }
         points.append(CurvePoint("rl", "mmr_tradeoff", float(scores.ndcg.mean()), float(scores.ild.mean()), params))
     return points
+
+
+def _requests(items: ItemTable, population: Population, budget: RlBudget, seed: int) -> list[Request]:
+    pool_size = min(budget.pool_size, len(items))
+    return RequestSampler(items, population.users, pool_size).of_every_user(seed=seed)
 
 
 def _levels(scores: Mapping[str, ListScores], common: Mapping[str, Any], mmr: Mmr) -> list[Metric]:

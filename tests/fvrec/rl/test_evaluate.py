@@ -9,10 +9,11 @@ from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rl.env import EnvConfig, ListEnv
-from fvrec.rl.evaluate import RandomRank, RlEvaluation, evaluate, rank_all, score_lists, tune_mmr
+from fvrec.rl.evaluate import RlEvaluation, evaluate, evaluate_policy, tune_mmr
 from fvrec.rl.items import ItemTable
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
+from fvrec.rl.scoring import RandomRank, rank_all, score_lists
 from fvrec.rl.train import train_policy
 from fvrec.rl.users import sample_users
 
@@ -26,12 +27,10 @@ def test_requests(test_items: ItemTable) -> list[Request]:
 
 
 @pytest.fixture(scope="module")
-def evaluation(val_items: ItemTable, test_requests: list[Request]) -> RlEvaluation:
+def evaluation(val_items: ItemTable, test_items: ItemTable) -> RlEvaluation:
     budget = RlBudget(train_users=100, test_users=150, timesteps=15_000, pool_size=40)
     trained = train_policy(val_items, budget=budget, seed=7)
-    val_users = sample_users(val_items, n=60, split="val", seed=7)
-    mmr = tune_mmr(RequestSampler(val_items, val_users, 40).of_every_user(seed=7), 10, REWARD)
-    return evaluate(test_requests, policy=trained.ranker(), mmr=mmr, k=10, reward=REWARD, seed=7, source="hand")
+    return evaluate_policy(trained, val_items=val_items, test_items=test_items, budget=budget, source="hand")
 
 
 def test_the_policy_beats_base_and_random_order_on_users_and_items_it_never_saw(evaluation: RlEvaluation) -> None:
@@ -82,6 +81,9 @@ def test_some_lists_are_kept_for_the_report(evaluation: RlEvaluation, test_reque
     assert [row.position for row in kept] == list(range(10))
     assert {row.item_id for row in kept} <= set(test_requests[0].pool.item_ids)
     assert len({row.query_id for row in evaluation.rankings}) == 10
+    assert {user.split for user in evaluation.population.users} == {"test"}
+    assert {user.source for user in evaluation.population.users} == {"hand"}
+    assert len(evaluation.population.users) == 150
 
 
 def test_true_reward_is_what_the_environment_pays(test_items: ItemTable) -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from fvrec.errors import FvrecError
 from fvrec.rerank.diversify import BaseRank
-from fvrec.rl.evaluate import RandomRank, rank_all, score_lists
 from fvrec.rl.items import ItemTable
 from fvrec.rl.requests import RequestSampler
 from fvrec.rl.reward import RewardConfig
+from fvrec.rl.scoring import RandomRank, rank_all, score_lists
 from fvrec.rl.users import sample_users
 from fvrec.stats import paired_difference
 
