@@ -244,7 +244,7 @@ def test_fingerprints_notice_any_change_and_no_rewriting(
 
     save(items, rows)
     before = state()
-    save(items[::-1], rows[::-1])
+    save([replace(item, ingested_at=item.ingested_at + timedelta(days=1)) for item in items[::-1]], rows[::-1])
     assert state() == before
     save([replace(items[0], title="other"), *items[1:]], rows)
     assert state()[1]["items"] != before[1]["items"]
