@@ -43,6 +43,13 @@ def read_image(path: Path, *, at_least: int | None = None) -> Image.Image:
     return _decode(_read_bytes(path), at_least)
 
 
+def decode_image(data: bytes, *, at_least: int | None = None) -> Image.Image:
+    """The same for a photo that came as bytes (an upload)."""
+    if len(data) > MAX_BYTES:
+        raise ImageError(IMAGE_TOO_LARGE, f"{len(data)} bytes; allowed: {MAX_BYTES}")
+    return _decode(data, at_least)
+
+
 def inspect_image(path: Path) -> Inspection:
     """Hash and decode one file; a failure is a result, not an exception."""
     try:

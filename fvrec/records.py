@@ -108,6 +108,24 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Extraction:
+    """What the newest complete run that holds a variant (model, inputs, mode) of a source has read in one split.
+
+    ``items``: how many it was asked about; ``valid``: for how many its answer obeys the schema.
+    """
+
+    run_id: str
+    source: str
+    preset: str
+    model: str
+    inputs: str
+    mode: str
+    split: Split
+    items: int
+    valid: int
+
+
+@dataclass(frozen=True)
 class Metric:
     """One number of a report. Absent dimensions are empty strings (``k``, ``seed``: -1; intervals: None)."""
 

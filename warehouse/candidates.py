@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fvrec.errors import FvrecError
-from fvrec.records import CandidateSet
+from fvrec.records import CandidateSet, Extraction
 from fvrec.schema import FIELDS, UNKNOWN
 from warehouse.attributes import wide
 from warehouse.entities import read_items
@@ -49,6 +49,31 @@ def read_candidates(
         confidence=tuple(answer["confidence"] for answer in answers),
         embeddings=_unit_rows(connection, item_ids, source, embedding_model),
     )
+
+
+def read_extractions(connection: duckdb.DuckDBPyConnection, source: str | None) -> list[Extraction]:
+    """See ``Warehouse.extractions``; which run stands for a variant is decided as for candidates, over all presets."""
+    rows = connection.execute(
+        """
+        WITH variants AS (
+            SELECT DISTINCT r.source, p.model, p.inputs, p.mode, r.run_id, r.preset, r.finished_at, r.started_at
+            FROM predictions AS p JOIN runs AS r USING (run_id)
+            WHERE r.status = 'complete' AND ($source IS NULL OR r.source = $source)
+            QUALIFY dense_rank() OVER (
+                PARTITION BY r.source, p.model, p.inputs, p.mode
+                ORDER BY r.finished_at DESC NULLS LAST, r.started_at DESC, r.run_id DESC
+            ) = 1
+        )
+        SELECT v.run_id, v.source, v.preset, p.model, p.inputs, p.mode, i.split,
+               count(*), count(*) FILTER (p.schema_valid)
+        FROM variants AS v
+        JOIN predictions AS p USING (run_id, model, inputs, mode)
+        JOIN items AS i ON i.source = v.source AND i.item_id = p.item_id
+        GROUP BY ALL ORDER BY v.source, p.model, p.inputs, p.mode, i.split
+        """,
+        {"source": source},
+    ).fetchall()
+    return [Extraction(*row) for row in rows]
 
 
 def _unit_rows(

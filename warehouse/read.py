@@ -12,6 +12,7 @@ from fvrec.records import (
     CandidateSet,
     Confusion,
     CurvePoint,
+    Extraction,
     Interaction,
     Item,
     Metric,
@@ -21,13 +22,13 @@ from fvrec.records import (
     Run,
     User,
 )
-from warehouse.candidates import read_candidates
+from warehouse.candidates import read_candidates, read_extractions
 from warehouse.db import reading
 from warehouse.decode import select
 from warehouse.digest import RUN_RELATIONS, SOURCE_RELATIONS, fingerprints
 from warehouse.entities import read_items, read_predictions
 from warehouse.query import Table, run_query
-from warehouse.vectors import read_vectors
+from warehouse.vectors import embedding_models, read_vectors
 
 __all__ = ["Table", "Warehouse"]
 
@@ -79,6 +80,16 @@ class Warehouse:
         variant = {"model": model, "inputs": inputs, "mode": mode}
         with reading(self.path) as connection:
             return read_candidates(connection, source, splits, variant, preset=preset, embedding_model=embedding_model)
+
+    def extractions(self, source: str | None = None) -> list[Extraction]:
+        """What ``candidates`` can be asked for: variant by variant and split by split, of a source or of all."""
+        with reading(self.path) as connection:
+            return read_extractions(connection, source)
+
+    def embedding_models(self, source: str | None = None) -> list[str]:
+        """Names of the models that a source's vectors (or any) were made with."""
+        with reading(self.path) as connection:
+            return embedding_models(connection, source)
 
     def embeddings(
         self, item_ids: Sequence[str], model: str | None = None, *, source: str | None = None

@@ -37,7 +37,7 @@ def read_vectors(
     found = find_vectors(connection, item_ids, chosen, source)
     missing = np.setdiff1d(np.arange(len(item_ids)), found.places)
     if missing.size:
-        models = _models(connection, None)
+        models = embedding_models(connection, None)
         raise FvrecError(
             "an item has no embedding", where=f"model {chosen}", found=item_ids[int(missing[0])], allowed=models
         )
@@ -69,13 +69,14 @@ def find_vectors(
 
 def only_model(connection: duckdb.DuckDBPyConnection, source: str | None) -> str | None:
     """The one embedding model of ``source`` (of all sources for None); None without any, FvrecError with several."""
-    models = _models(connection, source)
+    models = embedding_models(connection, source)
     if len(models) > 1:
         raise FvrecError("name one embedding model", where="embeddings", allowed=models)
     return models[0] if models else None
 
 
-def _models(connection: duckdb.DuckDBPyConnection, source: str | None) -> list[str]:
+def embedding_models(connection: duckdb.DuckDBPyConnection, source: str | None) -> list[str]:
+    """Names of the embedding models of ``source``, or of all sources."""
     rows = connection.execute(
         "SELECT DISTINCT model FROM embeddings WHERE $source IS NULL OR source = $source ORDER BY 1", {"source": source}
     ).fetchall()
