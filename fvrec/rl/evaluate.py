@@ -120,8 +120,8 @@ def mmr_curve(requests: Sequence[Request], k: int, reward: RewardConfig) -> list
         scores = score_lists(requests, rank_all(Mmr(trade_off), requests, k), reward)
         params = {
             "trade_off": trade_off,
-            "true_reward": float(scores.true_reward.mean()),
-            "coverage": float(scores.coverage.mean()),
+            "true_reward": round(float(scores.true_reward.mean()), 4),
+            "coverage": round(float(scores.coverage.mean()), 4),
         }
         points.append(CurvePoint("rl", "mmr_tradeoff", float(scores.ndcg.mean()), float(scores.ild.mean()), params))
     return points

@@ -20,8 +20,8 @@ _STYLE = FIELDS.index("style")
 class RewardConfig:
     """Weights of a list's reward: ``redundancy`` is the plan's lambda, ``novelty`` its mu; neither is negative."""
 
-    redundancy: float = 0.08
-    novelty: float = 0.08
+    redundancy: float = 0.06
+    novelty: float = 0.06
 
     def __post_init__(self) -> None:
         for name in ("redundancy", "novelty"):

@@ -14,7 +14,7 @@ from fvrec.rl.items import ItemTable
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import RandomRank, rank_all, score_lists
-from fvrec.rl.train import train_policy
+from fvrec.rl.train import PpoConfig, train_policy
 from fvrec.rl.users import sample_users
 
 REWARD = RewardConfig()
@@ -28,8 +28,8 @@ def test_requests(test_items: ItemTable) -> list[Request]:
 
 @pytest.fixture(scope="module")
 def evaluation(val_items: ItemTable, test_items: ItemTable) -> RlEvaluation:
-    budget = RlBudget(train_users=100, test_users=150, timesteps=15_000, pool_size=40)
-    trained = train_policy(val_items, budget=budget, seed=7)
+    budget = RlBudget(train_users=100, test_users=150, timesteps=8_000, pool_size=40)
+    trained = train_policy(val_items, budget=budget, seed=7, ppo=PpoConfig(hidden=32))
     return evaluate_policy(trained, val_items=val_items, test_items=test_items, budget=budget, source="hand")
 
 
