@@ -89,24 +89,29 @@ class Context:
         return {path.relative_to(self.settings.root).as_posix(): digest_tree(path) for path in outputs}
 
     @contextmanager
-    def recorded(self) -> Iterator[None]:
+    def running(self, *, recorded: bool = True) -> Iterator[None]:
         """Keep this execution's row in ``runs``: running, then complete or failed. What was staged is cleared away."""
-        db.migrate(self.database)
         run = self._run_row()
-        write.save_run(self.database, run)
+        if recorded:
+            db.migrate(self.database)
+            write.save_run(self.database, run)
         try:
             yield
         except BaseException:
-            write.save_run(self.database, replace(run, finished_at=utc_now(), status="failed"))
+            if recorded:
+                write.clear_run(self.database, self.run_id)
+                write.save_run(self.database, replace(run, finished_at=utc_now(), status="failed"))
             raise
         finally:
             for temporary in self._staged.values():
                 remove(temporary)
-        write.save_run(self.database, replace(run, finished_at=utc_now(), status="complete"))
+        if recorded:
+            write.save_run(self.database, replace(run, finished_at=utc_now(), status="complete"))
 
     def _run_row(self) -> Run:
         settings = self.settings
-        config = {**self.config, "seed": settings.seed, "limit": settings.limit}
+        raw = None if settings.raw is None else str(settings.raw)
+        config = {**self.config, "seed": settings.seed, "limit": settings.limit, "raw": raw}
         return Run(
             run_id=self.run_id,
             flow=self.flow,

@@ -1,4 +1,4 @@
-"""Where the stages of the VLM put what they make, and in which form other stages ask for it."""
+"""Where stages put what they make, and in which form other stages ask for it. Imports no stage: editing one re-runs no other."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ from pathlib import Path
 
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
-from fvrec.records import MODELS
+from fvrec.records import MODELS, Inputs
+from warehouse.read import Warehouse
 
 TOWER = "lite0"
 ITEM_RELATIONS = ("items", "item_attributes")
+LABELLED = (*ITEM_RELATIONS, "metrics")
+"""Items, and the ingest's word on which fields their source truly labels."""
+SERVED_MODEL = "lora"
+SERVED_INPUTS: Inputs = "image_title"
+"""What a shop has of a product: rerank, RL and the page use what the main model read from both."""
+SERVED_MODE = "raw"
+
+
+def supervised_fields(warehouse: Warehouse, ingest_run: str) -> tuple[str, ...]:
+    """The fields that the source labels, as the ingest wrote it down; only these are scored."""
+    rows = warehouse.metrics(run_id=ingest_run)
+    return tuple(row.field for row in rows if row.metric == "supervised" and row.value == 1.0)
 
 
 def sft_file(settings: Settings, name: str) -> Path:

@@ -30,3 +30,17 @@ def bar(description: str) -> Progress:
         return tqdm(iterable, desc=description, disable=not visible(), mininterval=interval, dynamic_ncols=True)
 
     return wrap
+
+
+def steps(description: str) -> Callable[[int, int], None]:
+    """A bar for code that reports (steps done, steps in all) instead of walking an iterable."""
+    meter: list[Any] = []
+
+    def report(done: int, total: int) -> None:
+        if not meter:
+            meter.append(tqdm(total=total, desc=description, disable=not visible(), dynamic_ncols=True))
+        meter[0].update(done - meter[0].n)
+        if done >= total:
+            meter[0].close()
+
+    return report

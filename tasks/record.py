@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import TaskRunContext
 
 from fvrec.artifacts import Manifest, atomic_write
 from fvrec.config import Settings
-from fvrec.records import Metric
+from fvrec.records import Metric, Run
 
 TABLE_ROWS = 200
 _COMMANDS = {"extraction": "extract", "reports": "report"}
@@ -26,6 +27,15 @@ def command(name: str, settings: Settings) -> str:
     if settings.root != type(settings).model_fields["root"].default:
         words += ["--root", str(settings.root)]
     return shlex.join(words)
+
+
+def command_of(run: Run, settings: Settings) -> str:
+    """The command that repeats a recorded run, in the root that ``settings`` name."""
+    kept: dict[str, Any] = {
+        name: run.config[name] for name in ("seed", "limit", "raw") if run.config.get(name) is not None
+    }
+    repeated = Settings(root=settings.root, source=run.source, preset=run.preset, **kept)
+    return command(_COMMANDS.get(run.flow, run.flow), repeated)
 
 
 def write_logs(flow: str, manifest: Manifest, settings: Settings) -> None:

@@ -73,6 +73,8 @@ class Stage:
     source_relations: tuple[str, ...] = ()
     module: str = ""
     """Whose import closure is the stage's code; the module of ``work`` unless said otherwise."""
+    recorded: bool = True
+    """Whether it has a row in ``runs`` (publication has not: the copy would show it as running for ever)."""
 
     def manifest_path(self, settings: Settings) -> Path:
         return settings.manifests / f"{self.name}.json"
@@ -128,7 +130,7 @@ class Stage:
         remove(plan.manifest_path)
         started = perf_counter()
         context = Context(self.name, self.flow, settings, plan.upstream, plan.config, plan.code)
-        with context.recorded():
+        with context.running(recorded=self.recorded):
             self.work(context)
             context.place(self.outputs(settings))
         manifest = Manifest(
@@ -170,11 +172,12 @@ def stage(
     external: Callable[[Settings], Mapping[str, str]] = lambda _settings: {},
     source_relations: tuple[str, ...] = (),
     module: str = "",
+    recorded: bool = True,
 ) -> Callable[[Callable[[Context], None]], Stage]:
     """Decorator: make a :class:`Stage` of the function that does its work. Its code is that function's module."""
 
     def decorate(work: Callable[[Context], None]) -> Stage:
-        return Stage(name, flow, work, outputs, config, dict(needs or {}), external, source_relations, module)
+        return Stage(name, flow, work, outputs, config, dict(needs or {}), external, source_relations, module, recorded)
 
     return decorate
 
@@ -199,11 +202,12 @@ def _upstream(name: str, wanted_by: str, settings: Settings) -> Manifest:
 
 
 def _pick(manifest: Manifest, names: Sequence[str]) -> dict[str, str]:
-    made = {**manifest.outputs, **manifest.warehouse}
-    missing = [name for name in names if name not in made]
+    """Digests of the named outputs (paths) and relations; a relation without any row of the run counts as empty."""
+    missing = [name for name in names if "/" in name and name not in manifest.outputs]
     if missing:
-        raise FvrecError(f"stage {manifest.stage} made no {missing[0]}", allowed=made)
-    return {name: made[name] for name in names}
+        raise FvrecError(f"stage {manifest.stage} made no {missing[0]}", allowed=manifest.outputs)
+    made = {**manifest.outputs, **manifest.warehouse}
+    return {name: made.get(name, "no rows") for name in names}
 
 
 def _plain(value: Any) -> Any:

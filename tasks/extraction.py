@@ -1,0 +1,132 @@
+"""Extraction: each model reads the held-out photos, and is scored on the fields that the source truly labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from fvrec.config import Settings
+from fvrec.errors import SanityError
+from fvrec.records import Inputs, Item, Prediction, Split
+from tasks.context import Context
+from tasks.places import LABELLED, SERVED_INPUTS, adapter_dir, base_dir, relative, supervised_fields, tokenizer_dir
+from tasks.progress import bar
+from tasks.sft import open_features
+from tasks.stage import Stage, stage
+from warehouse import write
+
+SAMPLES = 30
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One pass of a model: which items it reads, and what it is shown of them."""
+
+    split: Split
+    inputs: Inputs
+
+
+_TEST = (Reading("test", "image"), Reading("test", "image_title"))
+READINGS: dict[str, tuple[Reading, ...]] = {
+    "base": _TEST,
+    "sft": _TEST,
+    # The list policy is trained on val items, as the VLM has seen those of the train split.
+    "lora": (*_TEST, Reading("test", "title"), Reading("val", SERVED_INPUTS)),
+}
+REQUIRED_VALID = {"sft": 0.5, "lora": 0.8}
+"""Share of 30 answers that must be in the schema; the base never saw JSON and is exempt."""
+
+
+def _extract(context: Context, model: str) -> None:
+    from fvrec.vlm.extract import Extractor
+    from fvrec.vlm.samples import extraction_sample
+
+    settings = context.settings
+    extractor = Extractor.load(
+        model,
+        base=base_dir(settings),
+        tokenizer=tokenizer_dir(settings),
+        adapter=adapter_dir(settings, model),
+        max_length=settings.budget.max_length,
+    )
+    items = context.warehouse.items(settings.source, ["val", "test"])
+    samples = [
+        extraction_sample(item, reading.inputs)
+        for reading in READINGS[model]
+        for item in items
+        if item.split == reading.split
+    ]
+    predictions = extractor.extract(samples, open_features(context), progress=bar(f"extract with {model}"))
+    check(predictions, model, settings.seed)
+    write.save_predictions(context.database, context.run_id, predictions)
+    _evaluate(context, predictions, {item.item_id: item for item in items})
+
+
+def _evaluate(context: Context, predictions: Sequence[Prediction], items: dict[str, Item]) -> None:
+    """Score what was read of the test split, one input variant at a time."""
+    from fvrec.evaluation import evaluate
+
+    settings = context.settings
+    fields = supervised_fields(context.warehouse, context.run_of("ingest"))
+    of_test = sorted((p for p in predictions if items[p.item_id].split == "test"), key=lambda p: (p.inputs, p.item_id))
+    for _, group in groupby(of_test, key=lambda prediction: prediction.inputs):
+        result = evaluate(list(group), items, fields, seed=settings.seed)
+        context.save_metrics(result.metrics)
+        write.save_confusions(context.database, context.run_id, result.confusions)
+
+
+def check(predictions: Sequence[Prediction], model: str, seed: int) -> None:
+    """SanityError unless, of 30 answers, enough obey the schema and not all say the same. The base is exempt."""
+    if not predictions:
+        raise SanityError("nothing was extracted: val and test hold no items", where=f"model {model}")
+    if model not in REQUIRED_VALID:
+        return
+    size = min(SAMPLES, len(predictions))
+    chosen = [predictions[i] for i in np.random.default_rng(seed).choice(len(predictions), size=size, replace=False)]
+    share = sum(one.schema_valid for one in chosen) / size
+    if share < REQUIRED_VALID[model]:
+        raise SanityError(
+            "too few answers are in the schema",
+            where=f"model {model}",
+            found=share,
+            allowed=f">= {REQUIRED_VALID[model]}",
+        )
+    if size == SAMPLES and len({tuple(one.attributes.values()) for one in chosen if one.schema_valid}) == 1:
+        raise SanityError("all sampled answers are the same", where=f"model {model}")
+
+
+def _stage_of(model: str) -> Stage:
+    def adapters(settings: Settings) -> tuple[str, ...]:
+        folder = adapter_dir(settings, model)
+        return () if folder is None else (relative(folder, settings),)
+
+    needs = {
+        "ingest": LABELLED,
+        "features": ("outputs/models/tokenizer",),
+        "pretrain": ("outputs/models/base",),
+        **({model: adapters(Settings())} if model != "base" else {}),
+    }
+    readings = [f"{reading.split}:{reading.inputs}" for reading in READINGS[model]]
+
+    @stage(
+        f"extract_{model}",
+        flow="extraction",
+        config=lambda settings: {
+            "model": model,
+            "readings": readings,
+            "max_length": settings.budget.max_length,
+            "seed": settings.seed,
+        },
+        needs=needs,
+    )
+    def extract(context: Context) -> None:
+        _extract(context, model)
+
+    return extract
+
+
+STAGES: dict[str, Stage] = {model: _stage_of(model) for model in READINGS}
+"""model -> its extraction stage."""

@@ -1,0 +1,100 @@
+"""Reports: warehouse rows in, ``reports/`` out. And publication: the snapshot that everybody else reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fvrec.artifacts import Manifest, atomic_write
+from fvrec.config import Settings
+from fvrec.errors import FvrecError, SanityError
+from fvrec.report import EXTRACTION_MODELS, ReportData, render_all
+from tasks.context import Context
+from tasks.record import command_of
+from tasks.stage import stage
+from warehouse import db
+from warehouse.read import Warehouse
+
+REPORTED = (
+    *("ingest", "sft_data", "features", "pretrain", "sft", "lora"),
+    *(f"extract_{model}" for model in EXTRACTION_MODELS),
+    *("rerank", "rl"),
+)
+"""Stages whose rows the reports are made of, in the order in which they run."""
+FILES = (
+    *("data_profile.md", "extraction_compare.md", "extraction_cases_base.md"),
+    *(f"extraction_{model}.json" for model in EXTRACTION_MODELS),
+    *("rerank_report.md", "rl_report.md", "README_run.md"),
+)
+
+
+def _manifest_runs(settings: Settings) -> Mapping[str, str]:
+    """stage -> run id, of what is complete: the reports name the runs, so a new run makes new reports."""
+    found = {name: Manifest.read(settings.manifests / f"{name}.json") for name in (*REPORTED, "reports")}
+    return {f"run:{name}": manifest.run_id for name, manifest in found.items() if manifest is not None}
+
+
+def _reported_runs(settings: Settings) -> Mapping[str, str]:
+    return {name: run for name, run in _manifest_runs(settings).items() if name != "run:reports"}
+
+
+def collect(settings: Settings) -> ReportData:
+    """All rows of the newest complete run of every stage on this source and preset. FvrecError when there is none."""
+    warehouse = Warehouse(settings.database)
+    found = [warehouse.latest_run(name, settings.source, settings.preset) for name in REPORTED]
+    runs = {run.stage: run for run in found if run is not None}
+    if "ingest" not in runs:
+        raise FvrecError(
+            "nothing to report on: run `fvrec run` first",
+            where=settings.database,
+            found=f"no complete ingest of {settings.source} with preset {settings.preset}",
+        )
+    return ReportData(
+        source=settings.source,
+        preset=settings.preset,
+        runs=tuple(runs.values()),
+        commands={name: command_of(run, settings) for name, run in runs.items()},
+        items={item.item_id: item for item in warehouse.items(settings.source)},
+        quarantine=warehouse.quarantine(settings.source),
+        metrics=[row for run in runs.values() for row in warehouse.metrics(run_id=run.run_id)],
+        predictions={
+            model: warehouse.predictions(runs[f"extract_{model}"].run_id)
+            for model in EXTRACTION_MODELS
+            if f"extract_{model}" in runs
+        },
+        confusions=[row for run in runs.values() for row in warehouse.confusions(run.run_id)],
+        curves=[row for run in runs.values() for row in warehouse.curves(run.run_id)],
+        rankings={name: warehouse.rankings(run.run_id) for name, run in runs.items()},
+    )
+
+
+@stage(
+    "reports",
+    flow="reports",
+    outputs=lambda settings: [settings.reports / name for name in FILES],
+    external=_reported_runs,
+)
+def reports(context: Context) -> None:
+    """Every Markdown and JSON-lines report, from warehouse rows."""
+    for path, text in _rendered(context.settings).items():
+        atomic_write(context.build(path), text)
+
+
+def _rendered(settings: Settings) -> dict[Path, str]:
+    texts = {settings.reports / name: text for name, text in render_all(collect(settings)).items()}
+    empty = [path for path, text in texts.items() if path.suffix == ".md" and len(text.splitlines()) < 5]
+    if empty:
+        raise SanityError("a report has no content", where=empty[0])
+    return texts
+
+
+@stage(
+    "publish",
+    flow="publish",
+    outputs=lambda settings: [settings.snapshot],
+    external=_manifest_runs,
+    recorded=False,
+)
+def publish(context: Context) -> None:
+    """Copy the live warehouse to a new snapshot and switch the link that readers open."""
+    db.publish(context.settings.database, context.settings.snapshot)

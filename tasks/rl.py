@@ -1,0 +1,73 @@
+"""List rerank by reinforcement learning: PPO on val items, judged against Base and MMR on test users and items."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fvrec.config import Settings
+from fvrec.records import Split
+from tasks.context import Context
+from tasks.places import ITEM_RELATIONS, SERVED_INPUTS, SERVED_MODE, SERVED_MODEL, TOWER
+from tasks.progress import steps
+from tasks.stage import stage
+from warehouse import write
+
+if TYPE_CHECKING:
+    from fvrec.rl.items import ItemTable
+
+
+def policy_dir(settings: Settings) -> Path:
+    """The list policy, as safetensors and JSON."""
+    return settings.policies / "rl"
+
+
+@stage(
+    "rl",
+    flow="rl",
+    outputs=lambda settings: [policy_dir(settings)],
+    config=lambda settings: {**asdict(settings.budget.rl), "seed": settings.seed, "model": SERVED_MODEL},
+    needs={
+        "ingest": ITEM_RELATIONS,
+        "features": ("embeddings",),
+        "extract_lora": ("predictions", "predicted_attributes"),
+    },
+    source_relations=("users", "interactions"),
+)
+def rl(context: Context) -> None:
+    """Train the list policy, check it, save it, and compare it with Base, MMR and random order on unseen users."""
+    from fvrec.rl.artifact import save_policy
+    from fvrec.rl.evaluate import evaluate_policy
+    from fvrec.rl.train import check_trained, train_policy
+
+    settings, budget = context.settings, context.settings.budget.rl
+    val_items, test_items = _items(context, "val"), _items(context, "test")
+    trained = train_policy(val_items, budget=budget, seed=settings.seed, progress=steps("rl: PPO steps"))
+    check_trained(trained, val_items, budget=budget)
+    save_policy(trained, context.build(policy_dir(settings)))
+    result = evaluate_policy(
+        trained,
+        val_items=val_items,
+        test_items=test_items,
+        budget=budget,
+        source=settings.source,
+        preset=settings.preset,
+    )
+    write.save_curves(context.database, context.run_id, [*trained.learning_curve, *result.curves])
+    write.save_rankings(context.database, context.run_id, result.rankings)
+    write.save_users(context.database, settings.source, result.population.users, result.population.interactions)
+    context.save_metrics(result.metrics)
+
+
+def _items(context: Context, split: Split) -> ItemTable:
+    """What is true and what was read of a split's items, with their vectors."""
+    from fvrec.rl.items import build_items
+
+    source = context.settings.source
+    items = context.warehouse.items(source, [split])
+    predictions = context.warehouse.predictions(
+        context.run_of("extract_lora"), model=SERVED_MODEL, inputs=SERVED_INPUTS, mode=SERVED_MODE
+    )
+    vectors = context.warehouse.embeddings([item.item_id for item in items], TOWER, source=source)
+    return build_items(items, predictions, vectors)
