@@ -1,0 +1,1 @@
+"""Requests in words, scores, explanations that can be checked, and rerankers that need no training."""

@@ -15,6 +15,8 @@ from fvrec.stats import Interval, bootstrap_mean, paired_difference
 STAGE = "rerank"
 PARSER_EXACT_MATCH = "parser_exact_match"
 SLICED_K = 10
+COMPARED = ("constraint_satisfaction", "constraint_satisfaction_predicted", "ndcg")
+"""Metrics that also get a ``_difference`` row."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _of_slice(results: Sequence[QueryResult], context: MetricContext, name: str,
         values = _values(results, strategy, metric, k)
         interval = bootstrap_mean(values[np.isfinite(values)], seed=seed)
         rows.append(_row(metric, interval, {**shared, "strategy": strategy, "k": k}))
-        if strategy == "rerank":
+        if strategy == "rerank" and metric in COMPARED:
             base = _values(results, "base_rank", metric, k)
             both = np.isfinite(values) & np.isfinite(base)
             gain = paired_difference(values[both], base[both], seed=seed)
