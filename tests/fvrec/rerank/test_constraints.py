@@ -155,7 +155,8 @@ def test_language_follows_the_text_then_the_conversation() -> None:
 def test_constraints_by_hand_are_checked() -> None:
     made = Constraints.of({"color": ["blue"]}, {"pattern": ["striped"]})
     assert made.without(made.constraints[0]).wanted == {}
-    for bad in ({"hue": ["blue"]}, {"color": ["navy"]}, {"color": [UNKNOWN]}, {"color": []}):
+    wrong: list[dict[str, list[str]]] = [{"hue": ["blue"]}, {"color": ["navy"]}, {"color": [UNKNOWN]}, {"color": []}]
+    for bad in wrong:
         with pytest.raises(FvrecError):
             Constraints.of(bad)
 

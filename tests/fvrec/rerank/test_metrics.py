@@ -6,6 +6,7 @@ from math import isnan, log2, sqrt
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from fvrec.errors import FvrecError
 from fvrec.rerank.metrics import constraint_satisfaction, coverage, explanation_faithfulness, ild, ndcg
@@ -27,7 +28,7 @@ def test_ndcg_bounds() -> None:
 
 
 @pytest.mark.parametrize("gains", [[-1.0], [float("nan")], [[1.0]]])
-def test_ndcg_refuses_what_is_no_gain(gains: list[object]) -> None:
+def test_ndcg_refuses_what_is_no_gain(gains: ArrayLike) -> None:
     with pytest.raises(FvrecError):
         ndcg(gains, gains, k=1)
 
