@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, Qwen3Config
+from transformers.utils.logging import disable_progress_bar
 
 from fvrec.config import LanguageModelSize
 from fvrec.errors import FvrecError
@@ -168,6 +169,7 @@ def load_model(directory: Path) -> MiniMindVLM:
     """Read a checkpoint; FvrecError unless every expected key arrived and none was left over."""
     if not (directory / "config.json").is_file():
         raise FvrecError("no model checkpoint there", where=directory, allowed="a folder made by the pretrain stage")
+    disable_progress_bar()
     loaded: Any = MiniMindVLM.from_pretrained(directory, output_loading_info=True, dtype=torch.float32)
     model, info = loaded
     problems = {kind: sorted(map(str, info[kind])) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}

@@ -18,7 +18,16 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.utils.logging import disable_progress_bar
 
 from fvrec.errors import FvrecError
 from fvrec.records import CurvePoint
@@ -132,6 +141,13 @@ class _LogLines(TrainerCallback):
             file.write(json.dumps({"step": state.global_step, "of": state.max_steps, **(logs or {})}) + "\n")
 
 
+class _Bar(ProgressCallback):
+    """The Trainer's bar without a printed line per logged step: those are in the log file."""
+
+    def on_log(self, *args: Any, **kwargs: Any) -> None:
+        return
+
+
 class _StopOnNan(TrainerCallback):
     def on_log(
         self,
@@ -222,11 +238,13 @@ def run_training(
     schedule = Schedule(samples, plan)
     trainer = _InOrderTrainer(
         model=wrapped,
-        args=_arguments(plan, len(schedule), log_file.parent, show_progress),
+        args=_arguments(plan, len(schedule), log_file.parent),
         train_dataset=schedule,
         data_collator=collator,
-        callbacks=[_LogLines(log_file), _StopOnNan()],
+        callbacks=[_LogLines(log_file), _StopOnNan(), *([_Bar()] if show_progress else [])],
     )
+    trainer.remove_callback(PrinterCallback)
+    disable_progress_bar()  # of saving: it takes no time
     result = trainer.train()
     save_stage(wrapped, plan, rows, base_digest, output)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -257,7 +275,7 @@ def mean_tokens(schedule: Schedule, collator: TrainingCollator, sample_size: int
     return total / count
 
 
-def _arguments(plan: TrainingPlan, samples: int, folder: Path, show_progress: bool) -> TrainingArguments:
+def _arguments(plan: TrainingPlan, samples: int, folder: Path) -> TrainingArguments:
     on_cpu = not torch.cuda.is_available()
     steps = max(samples // plan.batch_size, 1)
     return TrainingArguments(
@@ -277,6 +295,6 @@ def _arguments(plan: TrainingPlan, samples: int, folder: Path, show_progress: bo
         seed=plan.seed,
         remove_unused_columns=False,
         dataloader_num_workers=0,
-        disable_tqdm=not show_progress,
+        disable_tqdm=True,
         label_names=["labels"],
     )
