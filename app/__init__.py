@@ -1,0 +1,1 @@
+"""The faces for people: a Streamlit page over the published snapshot, and the service that it asks."""

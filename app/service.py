@@ -1,0 +1,262 @@
+"""The one module through which pages reach data and models. No Streamlit here; heavy imports wait until needed.
+
+A service belongs to one published snapshot: what it has read stays valid while it lives. Open another for a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.pictures import card_picture, decode_upload, square_jpeg
+from fvrec.config import STRATEGIES, Settings
+from fvrec.errors import FvrecError
+from fvrec.records import MODELS, CandidateSet, Extraction, Item, Prediction
+from warehouse.read import Warehouse
+
+if TYPE_CHECKING:
+    from fvrec.rerank.ask import Answer, FixedStore, RankedItem
+    from fvrec.rerank.constraints import Language
+    from fvrec.rerank.pool import Pool, Ranker
+    from fvrec.vlm.towers import Tower
+
+UNSEEN = ("val", "test")
+"""Splits that no extractor was trained on: what is read there shows what a model can do."""
+_PREFERRED_INPUTS = ("image_title", "image", "title")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a visitor asks for. ``picture``: bytes of an uploaded reference picture; ``language``: None = the text's."""
+
+    source: str
+    text: str = ""
+    model: str = "lora"
+    strategy: str = "base_rank"
+    k: int = 10
+    picture: bytes | None = None
+    language: Language | None = None
+
+
+@dataclass(frozen=True)
+class ListQuality:
+    """ild: mean pairwise cosine distance, None without embeddings; coverage: share of reachable attribute values."""
+
+    ild: float | None
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """One position of the list with what the model wrote on the item."""
+
+    ranked: RankedItem
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class Listing:
+    """An answered query. ``base``: the quality of the list that Base makes of the same pool, to compare with.
+
+    readable, candidates: how many items were there to choose from, and for how many of them the model's answer was
+    valid. preset: of the run that read them.
+    """
+
+    answer: Answer
+    cards: tuple[Card, ...]
+    quality: ListQuality
+    base: ListQuality
+    candidates: int
+    readable: int
+    preset: str
+
+
+@dataclass(frozen=True)
+class _Shelf:
+    """One model's view of a source: candidates for ``ask``, and each item's prediction."""
+
+    store: FixedStore
+    predictions: Mapping[str, Prediction]
+    preset: str
+
+
+class DemoService:
+    """Answers queries over one snapshot. Safe to share between threads. Every method may raise FvrecError."""
+
+    def __init__(self, settings: Settings, warehouse: Warehouse) -> None:
+        self._settings = settings
+        self._warehouse = warehouse
+        self._extractions = [row for row in warehouse.extractions() if row.split in UNSEEN]
+        self._shelves: dict[tuple[str, str], _Shelf] = {}
+        self._rankers: dict[str, Ranker] = {}
+        self._towers: dict[str, Tower] = {}
+        self._lock = RLock()
+
+    @classmethod
+    def open(cls, settings: Settings) -> DemoService:
+        """A service over the snapshot that is published now. FvrecError when there is none."""
+        return cls(settings, Warehouse(settings.snapshot.resolve()))
+
+    @property
+    def version(self) -> str:
+        """Name of the snapshot file."""
+        return self._warehouse.version
+
+    def sources(self) -> tuple[str, ...]:
+        """Sources with items that were read by some model and not trained on. FvrecError when there are none."""
+        found = tuple(dict.fromkeys(row.source for row in self._extractions))
+        if not found:
+            raise FvrecError("no product has been read by a model yet: `fvrec run` does it", where="the snapshot")
+        return found
+
+    def models(self, source: str) -> tuple[str, ...]:
+        """Models that have read products of this source."""
+        read = {row.model for row in self._extractions if row.source == source}
+        return tuple(model for model in MODELS if model in read)
+
+    def ask(self, query: Query) -> Listing:
+        """The list for a query. FvrecError on an unknown source, model or strategy, what is missing, a bad picture."""
+        from fvrec.rerank.ask import ask
+
+        shelf = self._shelf(query.source, query.model)
+        reference = None if query.picture is None else self.embed_picture(query.source, query.picture)
+        answer = ask(
+            shelf.store,
+            query.text,
+            ranker=self._ranker(query.strategy),
+            k=query.k,
+            reference=reference,
+            language=query.language,
+        )
+        cards = tuple(Card(ranked, shelf.predictions[ranked.item.item_id]) for ranked in answer.ranked)
+        quality, base = _qualities(answer)
+        readable = sum(prediction.schema_valid for prediction in shelf.predictions.values())
+        return Listing(answer, cards, quality, base, len(shelf.predictions), readable, shelf.preset)
+
+    def picture(self, item: Item) -> bytes | None:
+        """The item's photo as a small square JPEG; None when the file is gone or damaged."""
+        return card_picture(self._settings.root / item.image_path)
+
+    def thumbnail(self, data: bytes) -> bytes:
+        """An uploaded picture as a small square JPEG. FvrecError when it is too large, a bomb, or not a picture."""
+        return square_jpeg(decode_upload(data))
+
+    def embed_picture(self, source: str, data: bytes) -> NDArray[np.float32]:
+        """``[D]``: an uploaded picture in the space of the source's item vectors. FvrecError on a bad picture."""
+        photo = decode_upload(data)
+        models = self._warehouse.embedding_models(source)
+        if len(models) != 1:
+            raise FvrecError(
+                "a reference picture needs one kind of picture vectors: `fvrec run` makes them",
+                where=f"source {source}",
+                found=models,
+            )
+        from fvrec.vlm.features import pooled
+        from fvrec.vlm.pixels import to_pixels
+
+        tower = self._tower(models[0])
+        embedding: NDArray[np.float32] = pooled(tower.encode(np.stack([to_pixels(photo, tower.image_size)])), tower)[0]
+        return embedding
+
+    def _tower(self, name: str) -> Tower:
+        from fvrec.vlm.towers import load_tower
+
+        with self._lock:
+            if name not in self._towers:
+                self._towers[name] = load_tower(name)
+            return self._towers[name]
+
+    def _ranker(self, strategy: str) -> Ranker:
+        with self._lock:
+            if strategy not in self._rankers:
+                self._rankers[strategy] = _load_ranker(strategy, policy_dir(self._settings))
+            return self._rankers[strategy]
+
+    def _shelf(self, source: str, model: str) -> _Shelf:
+        from fvrec.rerank.ask import FixedStore
+
+        with self._lock:
+            if (source, model) not in self._shelves:
+                rows = self._variant(source, model)
+                first = rows[0]
+                variant = {"model": first.model, "inputs": first.inputs, "mode": first.mode}
+                answers = self._warehouse.predictions(first.run_id, **variant)
+                predictions = {answer.item_id: answer for answer in answers}
+                everything = self._warehouse.candidates(source, splits=[row.split for row in rows], **variant)
+                offered = _only(everything, predictions)
+                kept = {item_id: predictions[item_id] for item_id in offered.item_ids}
+                self._shelves[source, model] = _Shelf(FixedStore(offered), kept, first.preset)
+            return self._shelves[source, model]
+
+    def _variant(self, source: str, model: str) -> list[Extraction]:
+        """The rows (one a split) of the variant to show: of picture and title where there is one."""
+        if source not in self.sources():
+            raise FvrecError(
+                "there are no products of this source", where="source", found=source, allowed=self.sources()
+            )
+        rows = [row for row in self._extractions if (row.source, row.model) == (source, model)]
+        if not rows:
+            raise FvrecError(
+                "this model has not read any product yet: `fvrec run` does it",
+                where=f"source {source}",
+                found=model,
+                allowed=self.models(source),
+            )
+        best = min(rows, key=lambda row: (_PREFERRED_INPUTS.index(row.inputs), row.mode != "raw"))
+        return [row for row in rows if (row.inputs, row.mode) == (best.inputs, best.mode)]
+
+
+def policy_dir(settings: Settings) -> Path:
+    """Where the trained list policy lies."""
+    return settings.policies / "rl"
+
+
+def _load_ranker(strategy: str, policy: Path) -> Ranker:
+    from fvrec.rerank.diversify import BaseRank, Mmr
+
+    if strategy == "base_rank":
+        return BaseRank()
+    if strategy == "mmr":
+        return Mmr()
+    if strategy != "rl":
+        raise FvrecError("unknown strategy", found=strategy, allowed=STRATEGIES)
+    if not policy.is_dir():
+        raise FvrecError("there is no trained list policy yet: `fvrec run` trains one", where=policy)
+    from fvrec.rl.artifact import load_ranker
+
+    return load_ranker(policy)
+
+
+def _only(candidates: CandidateSet, predictions: Mapping[str, Prediction]) -> CandidateSet:
+    """The candidates that the model was asked about."""
+    rows = [row for row, item_id in enumerate(candidates.item_ids) if item_id in predictions]
+    return CandidateSet(
+        item_ids=tuple(candidates.item_ids[row] for row in rows),
+        items=[candidates.items[row] for row in rows],
+        attributes=[candidates.attributes[row] for row in rows],
+        confidence=[candidates.confidence[row] for row in rows],
+        embeddings=candidates.embeddings[rows],
+    )
+
+
+def _qualities(answer: Answer) -> tuple[ListQuality, ListQuality]:
+    """Of the list shown, and of the list that Base makes of the same pool."""
+    from fvrec.rerank.diversify import BaseRank
+
+    places = {item_id: row for row, item_id in enumerate(answer.pool.item_ids)}
+    shown = [places[ranked.item.item_id] for ranked in answer.ranked]
+    return _quality(answer.pool, shown), _quality(answer.pool, BaseRank().rank(answer.pool, len(shown)))
+
+
+def _quality(pool: Pool, shown: Sequence[int] | NDArray[np.int64]) -> ListQuality:
+    from fvrec.rerank.metrics import coverage, ild
+
+    k = len(shown)
+    distance = ild(pool.embeddings[shown], k) if pool.embeddings.shape[1] else None
+    return ListQuality(distance, coverage(pool.values[shown], k, pool.values))

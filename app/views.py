@@ -1,0 +1,173 @@
+"""What the page shows: chips of what was understood, figures of the list, and product cards.
+
+Titles and requests are other people's text: they are escaped wherever Markdown or HTML would read them.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from app.words import MODEL_NAMES, field_word, say, value_word
+from fvrec.errors import FvrecError
+from fvrec.schema import FIELDS, UNKNOWN
+
+if TYPE_CHECKING:
+    from app.service import Card, DemoService, Listing, ListQuality
+    from fvrec.records import Prediction
+    from fvrec.rerank.constraints import Constraint, Language
+
+_STYLE = """<style>
+.st-key-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: 1rem; }
+.st-key-cards > * { width: 100%; min-width: 0; }
+.st-key-cards img { border-radius: .5rem; width: 100%; }
+table.attributes { width: 100%; border-collapse: collapse; font-size: .875rem; }
+table.attributes th { text-align: left; font-weight: 600; }
+table.attributes td, table.attributes th { padding: .15rem .25rem; border-bottom: 1px solid rgba(128, 128, 128, .25); }
+table.attributes meter { width: 3.5rem; vertical-align: middle; }
+</style>"""
+_STATED = 4
+"""Attributes on a card when the request names none."""
+
+
+def style() -> None:
+    """The few rules that Streamlit has no option for; colours stay the theme's."""
+    st.html(_STYLE)
+
+
+def problem(error: FvrecError, language: Language) -> None:
+    """An error that the visitor can mend: what is wrong, and below it where and what is allowed."""
+    st.warning(error.what[:1].upper() + error.what[1:] + ".", icon="🧺")
+    rest = str(error).removeprefix(error.what).strip("; ")
+    if rest:
+        st.caption(plain(rest))
+
+
+def plain(text: str) -> str:
+    """Text with every character escaped that Markdown (or Streamlit's ``:icon:`` and ``$math$``) would act on."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$:~&])", r"\\\1", " ".join(text.split()))
+
+
+def reference(thumbnail: bytes, language: Language) -> None:
+    """The visitor's own picture, so that it is clear that it counts."""
+    st.image(thumbnail, width=120, alt=say("picture_used", language), caption=say("picture_used", language))
+
+
+def listing(found: Listing, model: str, service: DemoService, language: Language) -> None:
+    """The whole answer."""
+    _chips(found, language)
+    for note in found.answer.notes:
+        if note.kind != "unrecognised":  # a chip says that already
+            st.info(plain(note.text), icon="💬")
+    _reading_notice(found, model, language)
+    _figures(found, language)
+    with st.container(key="cards"):
+        for card in found.cards:
+            _card(card, service.picture(card.ranked.item), language)
+
+
+def _chips(found: Listing, language: Language) -> None:
+    constraints = found.answer.constraints
+    chips = [_chip(constraint, language) for constraint in constraints.constraints]
+    chips += [_badge("gray", say("not_understood", language, what=piece)) for piece in constraints.unrecognised]
+    if not constraints:
+        st.caption(say("nothing_understood", language))
+    if chips:
+        st.markdown(f"**{say('understood', language)}** " + " ".join(chips))
+
+
+def _chip(constraint: Constraint, language: Language) -> str:
+    from fvrec.rerank.notes import describe
+
+    soft = f" ({say('soft', language)})" if constraint.strength == "soft" else ""
+    sign, color = ("✕", "red") if constraint.excluded else ("✓", "green")
+    return _badge(color, f"{sign} {describe(constraint, language)}{soft}")
+
+
+def _badge(color: str, text: str) -> str:
+    return f":{color}-badge[{plain(text)}]"
+
+
+def _reading_notice(found: Listing, model: str, language: Language) -> None:
+    if found.readable == 0:
+        st.info(say("nothing_read", language, model=MODEL_NAMES[model], n=found.candidates), icon="📖")
+    elif found.readable < found.candidates:
+        st.caption(say("partly_read", language, bad=found.candidates - found.readable, n=found.candidates))
+
+
+def _figures(found: Listing, language: Language) -> None:
+    k, own = len(found.cards), found.quality
+    base: ListQuality | None = None if found.answer.strategy == "base_rank" else found.base
+    with st.container(horizontal=True, key="figures"):
+        if own.ild is not None:
+            _figure("ild", own.ild, base.ild if base else None, k, language)
+        _figure("coverage", own.coverage, base.coverage if base else None, k, language)
+        st.metric(say("choice", language), found.candidates, help=say("choice_help", language), width="content")
+
+
+def _figure(name: str, value: float, base: float | None, k: int, language: Language) -> None:
+    st.metric(
+        say(name, language, k=k),
+        f"{value:.3f}",
+        delta=None if base is None else f"{value - base:+.3f}",
+        delta_description=None if base is None else say("versus_base", language),
+        help=say(f"{name}_help", language),
+        width="content",
+    )
+
+
+def _card(card: Card, picture: bytes | None, language: Language) -> None:
+    ranked = card.ranked
+    title = ranked.item.title or ranked.item.item_id
+    with st.container(border=True, key=f"card_{ranked.position}"):
+        if picture is None:
+            st.caption(say("no_photo", language))
+        else:
+            st.image(picture, width="stretch", alt=say("photo_of", language, title=title))
+        st.markdown(f"**{ranked.position}\\. {plain(title)}**")
+        st.markdown(" ".join(_card_badges(card, language)))
+        st.caption(f"**{say('why', language)}** {plain(ranked.explanation)}")
+        with st.expander(say("details", language)):
+            st.html(_attribute_table(card, language))
+            _raw(card.prediction, language)
+
+
+def _card_badges(card: Card, language: Language) -> list[str]:
+    ranked = card.ranked
+    asked = (("green", "✓", ranked.matched), ("red", "✕", ranked.conflicting), ("gray", "?", ranked.unknown))
+    badges = [
+        _badge(color, f"{sign} {_reading(card, field, language)}") for color, sign, fields in asked for field in fields
+    ]
+    known = [field for field in FIELDS if ranked.attributes[field] != UNKNOWN]
+    surest = sorted(known, key=lambda field: -ranked.confidence[field])[:_STATED]
+    return badges or [_badge("blue", _reading(card, field, language)) for field in FIELDS if field in surest]
+
+
+def _reading(card: Card, field: str, language: Language) -> str:
+    value = card.ranked.attributes[field]
+    text = f"{field_word(field, language)}: {value_word(field, value, language)}"
+    return text if value == UNKNOWN else f"{text} {card.ranked.confidence[field]:.0%}"
+
+
+def _attribute_table(card: Card, language: Language) -> str:
+    head = "".join(f"<th scope='col'>{say(name, language)}</th>" for name in ("attribute", "value", "confidence"))
+    rows = []
+    for field in FIELDS:
+        value, sure = card.ranked.attributes[field], card.ranked.confidence[field]
+        words = [html.escape(word) for word in (field_word(field, language), value_word(field, value, language))]
+        meter = f"<meter min='0' max='1' value='{sure:.2f}' aria-label='{words[0]}'></meter> {sure:.2f}"
+        rows.append(f"<tr><td>{words[0]}</td><td>{words[1]}</td><td>{meter}</td></tr>")
+    return f"<table class='attributes'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _raw(prediction: Prediction, language: Language) -> None:
+    st.caption(say("raw_output", language))
+    if prediction.schema_valid:
+        st.code(json.dumps(json.loads(prediction.raw_output), ensure_ascii=False, indent=2), language="json")
+    else:
+        st.code(prediction.raw_output, language=None, wrap_lines=True)
+        st.caption(plain(say("invalid_output", language, error=prediction.error)))
