@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 64_000_000
@@ -82,6 +82,8 @@ def _decode(data: bytes, at_least: int | None) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(IMAGE_TOO_LARGE, str(error)) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(IMAGE_UNREADABLE, f"none of the formats {', '.join(FORMATS)}") from error
     except Exception as error:
         raise ImageError(IMAGE_UNREADABLE, f"{type(error).__name__}: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,12 @@ from fvrec.parallel import map_in_processes
 from fvrec.records import Item, Quarantined
 from fvrec.sources.base import RawRow, Source
 
+_PROBLEMS = {
+    "missing_id": "the id is empty",
+    "duplicate_id": "an earlier row has this id",
+    "path_outside": "its photo lies outside the raw folder",
+    IMAGE_MISSING: "its photo's path cannot be followed",
+}
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
@@ -25,14 +32,16 @@ def build(source: Source, *, root: Path, workers: int = 2, progress: Progress = 
     A bad row is quarantined and the rest goes on. FvrecError when the source is not there, or nothing is usable.
     """
     source.discover()
-    rows, quarantined = _admit(source)
+    rows, quarantined = _admit(source, root)
     rows_in = len(rows) + len(quarantined)
     inspections = map_in_processes(inspect_image, [row.image_path for row in rows], workers=workers)
     kept: list[tuple[RawRow, Inspection]] = []
     for row, inspection in zip(rows, progress(_Sized(inspections, len(rows))), strict=True):
         if inspection.reason:
             quarantined.append(
-                Quarantined(source.name, str(row.image_path), inspection.reason, f"{row.item_id}: {inspection.detail}")
+                Quarantined(
+                    source.name, _shown(row.image_path, root), inspection.reason, f"{row.item_id}: {inspection.detail}"
+                )
             )
         else:
             kept.append((row, inspection))
@@ -56,7 +65,7 @@ class _Sized:
         return self.length
 
 
-def _admit(source: Source) -> tuple[list[RawRow], list[Quarantined]]:
+def _admit(source: Source, root: Path) -> tuple[list[RawRow], list[Quarantined]]:
     """Rows whose id is new and whose photo path stays inside the raw folder; the others with their reason."""
     base = source.raw_dir.resolve()
     seen: set[str] = set()
@@ -68,11 +77,22 @@ def _admit(source: Source) -> tuple[list[RawRow], list[Quarantined]]:
             continue
         problem = _problem(row, base, seen)
         if problem:
-            quarantined.append(Quarantined(source.name, str(row.image_path), problem, f"item_id {row.item_id[:80]!r}"))
+            quarantined.append(
+                Quarantined(
+                    source.name, _shown(row.image_path, root), problem, f"{row.item_id[:80]}: {_PROBLEMS[problem]}"
+                )
+            )
         else:
             rows.append(row)
         seen.add(row.item_id)
     return rows, quarantined
+
+
+def _shown(path: Path, root: Path) -> str:
+    """The path as records hold it: relative below the root, absolute elsewhere."""
+    # Lexical: a folder that is a link below the root is still below it.
+    absolute, home = Path(os.path.abspath(path)), Path(os.path.abspath(root))
+    return str(absolute.relative_to(home) if absolute.is_relative_to(home) else absolute)
 
 
 def _problem(row: RawRow, base: Path, seen: set[str]) -> str:
@@ -89,15 +109,13 @@ def _problem(row: RawRow, base: Path, seen: set[str]) -> str:
 
 def _items(source: Source, kept: Sequence[tuple[RawRow, Inspection]], root: Path) -> Iterator[Item]:
     placements = place([row.group_key for row, _ in kept], [inspection.sha256 for _, inspection in kept])
-    home = root.resolve()
     for (row, inspection), placement in zip(kept, placements, strict=True):
-        path = row.image_path.resolve()
         yield Item(
             item_id=row.item_id,
             source=source.name,
             group_id=placement.group_id,
             split=placement.split,
-            image_path=str(path.relative_to(home) if path.is_relative_to(home) else path),
+            image_path=_shown(row.image_path, root),
             image_sha256=inspection.sha256,
             title=row.title,
             description=row.description,

@@ -14,7 +14,7 @@ def draw_bag(canvas: Canvas, look: Look) -> None:
     canvas.line(arc((0, 92), (36, 62), 180, 360), look.base, 5.0)
     body = curve([(-52, 88), (0, 86), (52, 88), (64, 130), (66, 176), (0, 182), (-66, 176), (-64, 130)], closed=True)
     canvas.cloth(body, look.cloth, outline=look.line, width=2.2)
-    block(canvas, look, curve([(-65, 138), (65, 138), (66, 176), (0, 182), (-66, 176)], closed=True))
+    block(canvas, look, curve([(-64, 130), (64, 130), (66, 176), (0, 182), (-66, 176)], closed=True))
     canvas.line(curve([(-54, 92), (-30, 120), (30, 120), (54, 92)]), look.line, 2.4)
     canvas.fill([(-8, 112), (8, 112), (8, 128), (-8, 128)], _BRASS, outline=shade(_BRASS, 0.6))
     emblem(canvas, look, (0, 152), 20)
@@ -29,7 +29,7 @@ def draw_backpack(canvas: Canvas, look: Look) -> None:
     body = curve([(-46, 70), (-28, 40), (0, 34), (28, 40), (46, 70), (52, 130), (48, 184), (0, 190), (-48, 184),
                   (-52, 130)], closed=True)  # fmt: skip
     canvas.cloth(body, look.cloth, outline=look.line, width=2.2)
-    block(canvas, look, curve([(-51, 150), (51, 150), (48, 184), (0, 190), (-48, 184)], closed=True))
+    block(canvas, look, curve([(-52, 128), (52, 128), (48, 184), (0, 190), (-48, 184)], closed=True))
     canvas.line(arc((0, 98), (42, 40), 190, 350), _STEEL, 2.6)
     pocket = curve([(-34, 124), (0, 118), (34, 124), (36, 174), (0, 180), (-36, 174)], closed=True)
     canvas.line([*pocket, pocket[0]], look.line, 3.0)
@@ -57,7 +57,7 @@ def draw_scarf(canvas: Canvas, look: Look) -> None:
             canvas.line([(x, y), (x, y + 12)], look.line, 2.4)
         canvas.cloth([(float(x), float(y)) for x, y in tail], look.cloth, outline=look.line, width=2.0)
         (x2, y2), (x3, y3) = tail[2], tail[3]
-        block(canvas, look, [(x3 + 2, y3 - 26), (x2 - 1, y2 - 26), (x2, y2), (x3, y3)])
+        block(canvas, look, [(x3 + 4, y3 - 48), (x2 - 2, y2 - 48), (x2, y2), (x3, y3)])
     wrap = arc((0, 62), (62, 34), 0, 360, 40)
     canvas.cloth(wrap, look.cloth, outline=look.line, width=2.2)
     canvas.disc((0, 50), (34, 13), look.inside, outline=look.line)

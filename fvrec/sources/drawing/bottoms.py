@@ -39,7 +39,7 @@ def draw_trousers(canvas: Canvas, look: Look) -> None:
     for points in (right, flipped(right)):
         canvas.cloth(points, look.cloth, outline=look.line, width=1.6)
         hem = [points[-3], points[-4]]
-        block(canvas, look, [*_between(points[1:-3], 138), points[-3], (points[-2][0], 138)])
+        block(canvas, look, [*_between(points[1:-3], 124), points[-3], (points[-2][0], 124)])
         canvas.line(hem, look.line, 2.6)
     _waist(canvas, look, 27)
     _fly(canvas, look)

@@ -1,7 +1,8 @@
-"""A layer to draw on in the units of the finished picture (224 x 224), at twice its size so that edges come out soft."""
+"""A layer to draw on in units of the finished picture (224 x 224), at twice its size so that edges come out soft."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from copy import copy
@@ -42,7 +43,7 @@ class Canvas:
 
     def dashes(self, points: Sequence[Point], color: Rgb, width: float = 1.0, dash: float = 3.0) -> None:
         """A stitched line: dashes and gaps of the same length."""
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
             steps = max(1, int(math.dist((x0, y0), (x1, y1)) / dash))
             for step in range(0, steps, 2):
                 a, b = step / steps, min(1.0, (step + 1) / steps)

@@ -12,24 +12,24 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from fvrec.sources.drawing.canvas import PIXELS, Rgb
 
 PALETTE: dict[str, Rgb] = {
-    "black": (32, 32, 36),
+    "black": (24, 24, 28),
     "white": (247, 247, 246),
     "gray": (134, 137, 141),
     "red": (202, 28, 40),
-    "orange": (242, 124, 22),
-    "yellow": (250, 212, 46),
+    "orange": (244, 112, 14),
+    "yellow": (252, 210, 18),
     "green": (42, 142, 70),
-    "blue": (38, 84, 192),
-    "purple": (116, 52, 162),
-    "pink": (247, 148, 186),
-    "brown": (102, 62, 36),
-    "beige": (224, 200, 162),
+    "blue": (28, 84, 200),
+    "purple": (124, 46, 166),
+    "pink": (248, 150, 192),
+    "brown": (124, 72, 36),
+    "beige": (220, 202, 172),
 }
 LIGHT_ACCENT, DARK_ACCENT = (247, 245, 238), (58, 54, 66)
 _TAKES_LIGHT_ACCENT = {"black", "blue", "purple", "green", "red", "brown"}
 _MARGIN = 112
 _RELIEF = PIXELS + _MARGIN
-_LIGHT = 88.0
+_LIGHT = 78.0
 _RELIEF_STRENGTH = {
     "cotton": 0.05, "linen": 0.55, "denim": 0.42, "leather": 0.95, "suede": 0.55, "wool": 0.8, "silk": 0.8,
     "knit": 0.75, "canvas": 0.55, "nylon": 0.8, "metal": 0.9, "rubber": 0.6,
@@ -49,7 +49,7 @@ def accent_of(color: str) -> Rgb:
 
 
 def weave(base: Rgb, accent: Rgb, pattern: str, material: str, rng: np.random.Generator) -> Image.Image:
-    """An RGB picture ``[PIXELS, PIXELS]`` of the cloth. ``graphic`` and ``colorblock`` are cut, not woven: solid here."""
+    """An RGB picture ``[PIXELS, PIXELS]`` of the cloth. Plain for ``graphic`` and ``colorblock``, which are cut."""
     cloth = Image.new("RGB", (PIXELS, PIXELS), base)
     draw = _PATTERNS.get(pattern)
     if draw is not None:
@@ -102,8 +102,8 @@ def _denim(x: Grid, y: Grid, rng: np.random.Generator) -> Grid:
 
 
 def _leather(x: Grid, y: Grid, rng: np.random.Generator) -> Grid:
-    bumps = _noise(rng, 16)
-    return np.asarray(1.15 * np.clip(bumps * 2.6 - 0.4, -0.25, 1.0), dtype=np.float32)
+    bumps = _noise(rng, 12)
+    return np.asarray(1.2 * np.clip(bumps * 2.6 - 0.2, -0.5, 1.0), dtype=np.float32)
 
 
 def _suede(x: Grid, y: Grid, rng: np.random.Generator) -> Grid:
@@ -165,11 +165,11 @@ def _checked(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
     band = int(period * 0.34)
     cells = range(start, PIXELS, period)
     for at in cells:
-        draw.rectangle((at, 0, at + band, PIXELS), fill=115)
-        draw.rectangle((0, at, PIXELS, at + band), fill=115)
+        draw.rectangle((at, 0, at + band, PIXELS), fill=100)
+        draw.rectangle((0, at, PIXELS, at + band), fill=100)
     for x in cells:
         for y in cells:
-            draw.rectangle((x, y, x + band, y + band), fill=235)
+            draw.rectangle((x, y, x + band, y + band), fill=215)
 
 
 def _dotted(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:

@@ -36,7 +36,7 @@ def draw_heel(canvas: Canvas, look: Look) -> None:
     heel: list[Point] = [(-68, 92), (-44, 118), (-54, 170), (-62, 170)]
     canvas.cloth(heel, look.cloth, outline=look.line, width=2.0)
     canvas.cloth(upper, look.cloth, outline=look.line, width=2.0)
-    block(canvas, look, curve([(30, 126), (62, 139), (77, 152), (69, 157), (28, 157)], closed=True))
+    block(canvas, look, curve([(6, 123), (32, 125), (62, 139), (77, 152), (69, 157), (28, 157), (8, 149)], closed=True))
     canvas.line(curve([(78, 155), (28, 161), (-8, 144), (-40, 124)]), (70, 56, 50), 3.0)
 
 
@@ -47,7 +47,7 @@ def draw_boot(canvas: Canvas, look: Look) -> None:
         closed=True,
     )
     canvas.cloth(shaft, look.cloth, outline=look.line, width=2.0)
-    block(canvas, look, [(-54, 24), (-3, 24), (-3, 56), (-52, 56)])
+    block(canvas, look, [(-54, 24), (-3, 24), (-1, 84), (-51, 84)])
     sole = (60, 46, 38) if sum(look.base) > 150 else (150, 120, 88)
     canvas.fill([(-58, 148), (72, 148), (74, 158), (6, 158), (-12, 156), (-12, 172), (-58, 172)], sole,
                 outline=shade(sole, 0.7))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def _torso(canvas: Canvas, look: Look, cut: _Cut) -> float:
     right = curve([top[-1], *side], steps=5)
     outline = [*top, *right[1:], *flipped(right[1:])[::-1]]
     canvas.cloth(outline, look.cloth, outline=look.line)
-    split = hem - (hem - 60) * 0.38
+    split = hem - (hem - 60) * 0.44
     half = _width_at(right, split)
     lower = [(x, y) for x, y in right if y > split]
     block(canvas, look, mirrored([(half, split), *lower]))
@@ -79,7 +80,7 @@ def _torso(canvas: Canvas, look: Look, cut: _Cut) -> float:
 
 
 def _width_at(side: list[Point], y: float) -> float:
-    for (x0, y0), (x1, y1) in zip(side, side[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(side):
         if y0 <= y <= y1 and y1 > y0:
             return x0 + (x1 - x0) * (y - y0) / (y1 - y0)
     return side[-1][0]
@@ -93,8 +94,9 @@ def _sleeves(canvas: Canvas, look: Look, cut: _Cut) -> None:
     end = (_SHOULDER[0] + (_WRIST[0] - _SHOULDER[0]) * reach, _SHOULDER[1] + (_WRIST[1] - _SHOULDER[1]) * reach)
     sleeve = _limb(start, end, cut.shoulder, cut.cuff)
     ribbed = look["category"] in ("sweater", "hoodie", "jacket")
+    cloth = look.second_cloth if look["pattern"] == "colorblock" else look.cloth
     for points in (sleeve, flipped(sleeve)):
-        canvas.cloth(points, look.cloth, outline=look.line, width=1.6)
+        canvas.cloth(points, cloth, outline=look.line, width=1.6)
         cuff = points[2:4]
         if ribbed:
             canvas.line(cuff, shade(look.base, 0.7), 4.0)
