@@ -24,8 +24,8 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": BATCH,
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": BATCH,
-    # The first start in a new home also creates the database; on a busy machine that passes the stock 20 s.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    # The first start in a new home also creates the database; on a busy machine that takes minutes, not the stock 20 s.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
     # Errors reach the user as one sentence from the command line, not as the engine's log.
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
@@ -34,7 +34,9 @@ PREFECT_DEFAULTS = {
 
 def prepare_prefect(root: Path) -> None:
     """Put Prefect's home below ``root`` and its defaults into the environment, without overriding the user's own."""
-    os.environ.setdefault("PREFECT_HOME", str(root.resolve() / ".prefect"))
+    home = Path(os.environ.setdefault("PREFECT_HOME", str(root.resolve() / ".prefect")))
+    # Prefect makes its home, but not the folders above it, and without a home its server never comes up.
+    home.parent.mkdir(parents=True, exist_ok=True)
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
 

@@ -44,5 +44,6 @@ def run_in_home(flow: Flow, settings: Settings) -> list[StageResult]:
     if PREFECT_HOME.value() == settings.prefect_home.resolve():
         return list(flow(settings))
     home = settings.prefect_home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
     with temporary_settings({PREFECT_HOME: home, PREFECT_RESULTS_LOCAL_STORAGE_PATH: home / "storage"}):
         return list(flow(settings))

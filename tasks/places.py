@@ -1,4 +1,4 @@
-"""Where stages put what they make, and in which form other stages ask for it. Imports no stage: editing one re-runs no other."""
+"""Where stages put what they make, and how others ask for it. Imports no stage: an edit of one re-runs no other."""
 
 from __future__ import annotations
 
