@@ -1,0 +1,65 @@
+"""Deployments of every flow, served from one process: trigger them from the Prefect UI or on a schedule."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from prefect import serve
+from prefect.deployments.runner import RunnerDeployment
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.pipeline import STEPS, pipeline
+from fvrec.config import Settings
+from fvrec.errors import FvrecError
+
+FLOWS = (pipeline, *STEPS)
+START_SECONDS = 300
+
+
+def serve_flows(settings: Settings, *, port: int = 4200) -> None:
+    """Start a Prefect server with its UI on the loopback interface and serve every flow until interrupted.
+
+    FvrecError when the server does not come up.
+    """
+    url = f"http://127.0.0.1:{port}/api"
+    with _server(port, url), temporary_settings({PREFECT_API_URL: url}):
+        defaults = {"settings": settings.model_dump(mode="json")}
+        made = [flow.to_deployment(name=flow.name, parameters=defaults) for flow in FLOWS]
+        serve(*cast(list[RunnerDeployment], made))
+
+
+@contextmanager
+def _server(port: int, url: str) -> Iterator[None]:
+    # The UI asks the port that this variable names; the --port option alone would leave it calling 4200.
+    environment = {**os.environ, "PREFECT_SERVER_API_PORT": str(port), "PREFECT_UI_API_URL": url}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own interpreter and fixed words
+    try:
+        _wait(url, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(f"{url}/health", timeout=2):  # noqa: S310 - a loopback address
+                return
+        except (URLError, OSError):
+            time.sleep(0.5)
+    raise FvrecError("the Prefect server did not come up", where=url, found=process.poll())
+
+
+if __name__ == "__main__":
+    serve_flows(Settings())

@@ -1,0 +1,62 @@
+"""The one table that a run ends with, from metric rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fvrec.records import Metric
+from fvrec.report_tables import ABSENT, number
+
+LIST_LENGTH = 10
+_MODELS = {"base": "E0 base", "sft": "E1 sft", "lora": "E2 lora"}
+_EXTRACTION = ("json_valid_rate", "schema_pass_rate", "micro_f1")
+_RERANK = ("constraint_satisfaction", "explanation_faithfulness")
+_RL = ("ndcg", "ild", "coverage")
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One line: what was compared, under which name, and its metrics (name -> text)."""
+
+    part: str
+    subject: str
+    values: dict[str, str]
+
+
+def summary(metrics: Iterable[Metric]) -> list[SummaryRow]:
+    """E0/E1/E2 (test split, each input variant, plain generation), base against rerank, and Base/MMR/RL at 10.
+
+    A number that no run has written yet is shown as absent; a part without any is left out.
+    """
+    rows = [row for row in metrics if not row.slice and not row.field]
+    return [*_extraction(rows), *_lists(rows, "rerank", _RERANK, ("base_rank", "rerank")), *_rl(rows)]
+
+
+def _extraction(rows: Sequence[Metric]) -> list[SummaryRow]:
+    chosen = [row for row in rows if row.stage == "extraction" and row.split == "test" and row.mode == "raw"]
+    variants = sorted({row.inputs for row in chosen})
+    return [
+        SummaryRow("extraction", f"{name}, {inputs}", values)
+        for inputs in variants
+        for model, name in _MODELS.items()
+        if (values := _values([row for row in chosen if (row.model, row.inputs) == (model, inputs)], _EXTRACTION))
+    ]
+
+
+def _rl(rows: Sequence[Metric]) -> list[SummaryRow]:
+    return _lists(rows, "rl", _RL, ("base_rank", "mmr", "rl"))
+
+
+def _lists(rows: Sequence[Metric], stage: str, names: Sequence[str], strategies: Sequence[str]) -> list[SummaryRow]:
+    chosen = [row for row in rows if row.stage == stage and row.k == LIST_LENGTH]
+    return [
+        SummaryRow(stage, strategy, {f"{name}@{LIST_LENGTH}": text for name, text in values.items()})
+        for strategy in strategies
+        if (values := _values([row for row in chosen if row.strategy == strategy], names))
+    ]
+
+
+def _values(rows: Sequence[Metric], names: Sequence[str]) -> dict[str, str]:
+    found = {row.metric: number(row) for row in rows if row.metric in names}
+    return {name: found.get(name, ABSENT) for name in names} if found else {}
