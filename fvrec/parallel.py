@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -13,8 +14,25 @@ from fvrec.errors import FvrecError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps what is counted: ``iter`` for silence, a progress bar elsewhere."""
+
 WORTH_A_POOL = 300
 """Below so many tasks the start of the processes costs more than they save."""
+
+
+@dataclass(frozen=True)
+class Sized(Generic[Result]):
+    """An iterator whose length is known, so that a progress bar has an end."""
+
+    iterator: Iterator[Result]
+    length: int
+
+    def __iter__(self) -> Iterator[Result]:
+        return self.iterator
+
+    def __len__(self) -> int:
+        return self.length
 
 
 def map_in_processes(

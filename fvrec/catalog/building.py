@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from fvrec.catalog.grouping import place
 from fvrec.catalog.model import Catalog
 from fvrec.errors import FvrecError
 from fvrec.imaging import IMAGE_MISSING, Inspection, inspect_image
-from fvrec.parallel import map_in_processes
+from fvrec.parallel import Progress, Sized, map_in_processes
 from fvrec.records import Item, Quarantined
 from fvrec.sources.base import RawRow, Source
 
@@ -22,21 +20,21 @@ _PROBLEMS = {
     "path_outside": "its photo lies outside the raw folder",
     IMAGE_MISSING: "its photo's path cannot be followed",
 }
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 def build(source: Source, *, root: Path, workers: int = 2, progress: Progress = iter) -> Catalog:
     """Read every row of ``source``, decode and hash its photo in ``workers`` processes, group and split.
 
-    root: image paths below it are kept relative to it. progress: wraps the iterable of photos, for a progress bar.
+    root: image paths below it are kept relative to it. progress: wraps photos read and drawn.
     A bad row is quarantined and the rest goes on. FvrecError when the source is not there, or nothing is usable.
     """
     source.discover()
+    source.prepare(progress)
     rows, quarantined = _admit(source, root)
     rows_in = len(rows) + len(quarantined)
     inspections = map_in_processes(inspect_image, [row.image_path for row in rows], workers=workers)
     kept: list[tuple[RawRow, Inspection]] = []
-    for row, inspection in zip(rows, progress(_Sized(inspections, len(rows))), strict=True):
+    for row, inspection in zip(rows, progress(Sized(inspections, len(rows))), strict=True):
         if inspection.reason:
             quarantined.append(
                 Quarantined(
@@ -49,20 +47,6 @@ def build(source: Source, *, root: Path, workers: int = 2, progress: Progress = 
         reasons = sorted({rejected.reason for rejected in quarantined})
         raise FvrecError("no usable product", where=source.raw_dir, found=f"{rows_in} rows, rejected: {reasons}")
     return Catalog(tuple(_items(source, kept, root)), tuple(quarantined), rows_in)
-
-
-@dataclass(frozen=True)
-class _Sized:
-    """An iterator whose length is known, so that a progress bar has an end."""
-
-    iterator: Iterator[Inspection]
-    length: int
-
-    def __iter__(self) -> Iterator[Inspection]:
-        return self.iterator
-
-    def __len__(self) -> int:
-        return self.length
 
 
 def _admit(source: Source, root: Path) -> tuple[list[RawRow], list[Quarantined]]:

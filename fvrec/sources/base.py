@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from fvrec.parallel import Progress
 from fvrec.records import AttributeValue, Quarantined
 from fvrec.schema import FIELDS, UNKNOWN
 
@@ -43,6 +44,10 @@ class Source(Protocol):
 
     def discover(self) -> None:
         """FvrecError unless files and columns are there. Nothing is written."""
+        ...
+
+    def prepare(self, progress: Progress = iter) -> None:
+        """Make the raw files where the source makes them itself; nothing to do for data that the user brought."""
         ...
 
     def rows(self) -> Iterator[RawRow | Quarantined]:

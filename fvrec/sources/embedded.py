@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import PIL
 
-from fvrec.artifacts import atomic_write, digest_file, digest_json
+from fvrec.artifacts import atomic_write, digest_file, digest_json, digest_tree
 from fvrec.errors import FvrecError
-from fvrec.parallel import map_in_processes
+from fvrec.parallel import Progress, Sized, map_in_processes
 from fvrec.records import AttributeValue, Quarantined
 from fvrec.schema import FIELDS, UNKNOWN
 from fvrec.sources.base import UNKNOWN_ATTRIBUTE, RawRow
@@ -58,11 +58,15 @@ class EmbeddedSource:
                 allowed="an empty folder, or one that it drew",
             )
 
-    def rows(self) -> Iterator[RawRow | Quarantined]:
-        """The drawn products; they are drawn first unless the folder has them already."""
+    def prepare(self, progress: Progress = iter) -> None:
+        """Draw the photos and the table, unless the folder has them already, whole and from the same order."""
         self.discover()
         if not self._is_complete():
-            self._draw()
+            self._draw(progress)
+
+    def rows(self) -> Iterator[RawRow | Quarantined]:
+        """The drawn products; they are drawn first where ``prepare`` was not called."""
+        self.prepare()
         header = read_header(self.table, COLUMNS)
         for line in read_lines(self.table, header, open_ended="title"):
             if line.problem:
@@ -120,10 +124,9 @@ class EmbeddedSource:
             return False
         if mark.get("order") != self._order() or not self.table.is_file() or not self.images.is_dir():
             return False
-        drawn = sum(1 for _ in self.images.glob("*.jpg"))
-        return drawn == self._items and digest_file(self.table) == mark.get("table")
+        return digest_file(self.table) == mark.get("table") and digest_tree(self.images) == mark.get("images")
 
-    def _draw(self) -> None:
+    def _draw(self, progress: Progress) -> None:
         """Draw beside, then swap in; the mark says ``drawing`` until all is in place."""
         wanted = products(self._items, self._seed)
         fresh = self.raw_dir / ".drawing"
@@ -132,14 +135,16 @@ class EmbeddedSource:
             atomic_write(self._mark, json.dumps({"order": "drawing"}))
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir()
-            for _ in map_in_processes(partial(_draw_one, fresh), wanted, workers=self._workers):
+            pictures = map_in_processes(partial(_draw_one, fresh), wanted, workers=self._workers)
+            for _ in progress(Sized(pictures, len(wanted))):
                 pass
             shutil.rmtree(self.images, ignore_errors=True)
             fresh.rename(self.images)
         except OSError as error:
             raise FvrecError(f"cannot draw the catalogue: {error.strerror or error}", where=self.raw_dir) from error
         atomic_write(self.table, _as_csv(wanted))
-        atomic_write(self._mark, json.dumps({"order": self._order(), "table": digest_file(self.table)}, indent=2))
+        made = {"order": self._order(), "table": digest_file(self.table), "images": digest_tree(self.images)}
+        atomic_write(self._mark, json.dumps(made, indent=2))
 
 
 def _drawing_files() -> list[Path]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from fvrec import vocab
 from fvrec.errors import FvrecError
+from fvrec.parallel import Progress
 from fvrec.records import AttributeValue, Quarantined
 from fvrec.schema import OTHER, UNKNOWN
 from fvrec.sources.base import UNKNOWN_ATTRIBUTE, RawRow, complete
@@ -66,6 +67,9 @@ class MyntraSource:
         images = self.raw_dir / "images"
         if not images.is_dir() or next(images.glob("*.jpg"), None) is None:
             raise FvrecError("no product photo", where=images, allowed=layout)
+
+    def prepare(self, progress: Progress = iter) -> None:
+        """Nothing: the user has unpacked the files."""
 
     def rows(self) -> Iterator[RawRow | Quarantined]:
         """The table's rows in its order; those without id or category, or torn, as Quarantined."""

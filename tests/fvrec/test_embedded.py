@@ -2,6 +2,7 @@ import csv
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from fvrec import vocab
 from fvrec.errors import FvrecError
+from fvrec.parallel import Sized
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
 from fvrec.sources import RawRow, open_source
 from fvrec.sources.drawing.render import CATEGORIES, render
@@ -59,12 +61,14 @@ def test_the_same_order_is_drawn_once_and_another_one_anew(drawn: Path, tmp_path
     assert len(list((folder / "images").iterdir())) == 12
 
 
-@pytest.mark.parametrize("damage", ["image", "table", "mark", "half"])
+@pytest.mark.parametrize("damage", ["image", "altered", "table", "mark", "half"])
 def test_a_damaged_folder_is_drawn_anew(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "raw"
     before = [row.image_path.read_bytes() for row in rows_of(folder, 6)]
     if damage == "image":
         (folder / "images" / "em000003.jpg").unlink()
+    elif damage == "altered":
+        (folder / "images" / "em000003.jpg").write_bytes(before[0])
     elif damage == "table":
         (folder / "styles.csv").write_text("id\n")
     elif damage == "mark":
@@ -95,6 +99,19 @@ def test_the_manifest_says_what_was_drawn(drawn: Path, tmp_path: Path) -> None:
         assert list(manifest["fields"]) == next(csv.reader(file))
     with pytest.raises(FvrecError, match="not drawn yet"):
         open_source("embedded", tmp_path).manifest()
+
+
+def test_drawing_and_reading_are_counted_for_a_progress_bar(tmp_path: Path) -> None:
+    counted: list[int] = []
+
+    def progress(steps: Sized[object]) -> Iterator[object]:
+        counted.append(sum(1 for _ in steps))
+        assert counted[-1] == len(steps)
+        return iter(())
+
+    open_source("embedded", tmp_path / "raw", items=7).prepare(progress)
+    open_source("embedded", tmp_path / "raw", items=7).prepare(progress)
+    assert counted == [7]
 
 
 def test_limit_draws_no_more_than_it_says(tmp_path: Path) -> None:
@@ -166,7 +183,7 @@ def test_titles_are_half_chinese_and_tell_season_gender_and_style() -> None:
 
 def test_each_field_changes_the_picture_where_it_applies() -> None:
     shown = dict.fromkeys(FIELDS, 0)
-    for product in MANY[:60]:
+    for product in MANY[:80:2]:
         offered = vocab.load("embedded")["categories"][product.values["category"]]
         plain = _pixels(product.values)
         for field in FIELDS[1:]:
