@@ -45,14 +45,14 @@ def main() -> None:
         views.problem(error, language)
     except Exception:
         _LOG.exception("the page failed")
-        st.error(say("broken", language), icon="🧵")
+        st.error(say("broken", language))
 
 
 def _header() -> Language:
     names = list(LANGUAGE_NAMES)
     preferred: Language = "zh" if (st.context.locale or "").lower().startswith("zh") else "en"
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown("## 👗 fvrec", width="content")
+        st.markdown("## fvrec", width="content")
         chosen = st.segmented_control(
             "Language · 语言",
             names,
@@ -71,7 +71,7 @@ def _shop(service: DemoService, language: Language) -> None:
     sources = service.sources()
     query = _controls(sources, language)
     if not query.text and query.picture is None:
-        st.info(say("empty", language), icon="✨")
+        st.info(say("empty", language))
         return
     if query.picture is not None:
         views.reference(service.thumbnail(query.picture), language)
@@ -104,9 +104,7 @@ def _controls(sources: tuple[str, ...], language: Language) -> Query:
 
 def _wish(language: Language) -> str:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(
-            say("ask", language), key="text", max_chars=500, icon="🔍", placeholder=say("placeholder", language)
-        )
+        text = st.text_input(say("ask", language), key="text", max_chars=500, placeholder=say("placeholder", language))
         st.button(say("search", language), type="primary", key="search")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(say("examples", language), width="content")
@@ -122,7 +120,7 @@ def _fill_in(example: str) -> None:
 def _picture(language: Language) -> bytes | None:
     from app.pictures import MAX_UPLOAD_MB
 
-    with st.popover(f"📷 {say('picture', language)}"):
+    with st.popover(say("picture", language)):
         upload = st.file_uploader(
             say("picture", language),
             type=["jpg", "jpeg", "png", "webp"],

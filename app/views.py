@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fvrec.rerank.constraints import Constraint, Language
 
 _STYLE = """<style>
+.stMainBlockContainer { padding-top: 3.5rem; }
 .st-key-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: 1rem; }
 .st-key-cards > * { width: 100%; min-width: 0; }
 .st-key-cards img { border-radius: .5rem; width: 100%; }
@@ -41,7 +42,7 @@ def style() -> None:
 
 def problem(error: FvrecError, language: Language) -> None:
     """An error that the visitor can mend: what is wrong, and below it where and what is allowed."""
-    st.warning(error.what[:1].upper() + error.what[1:] + ".", icon="🧺")
+    st.warning(error.what[:1].upper() + error.what[1:] + ".")
     rest = str(error).removeprefix(error.what).strip("; ")
     if rest:
         st.caption(plain(rest))
@@ -62,7 +63,7 @@ def listing(found: Listing, model: str, service: DemoService, language: Language
     _chips(found, language)
     for note in found.answer.notes:
         if note.kind != "unrecognised":  # a chip says that already
-            st.info(plain(note.text), icon="💬")
+            st.info(plain(note.text))
     _reading_notice(found, model, language)
     _figures(found, language)
     with st.container(key="cards"):
@@ -94,7 +95,7 @@ def _badge(color: str, text: str) -> str:
 
 def _reading_notice(found: Listing, model: str, language: Language) -> None:
     if found.readable == 0:
-        st.info(say("nothing_read", language, model=MODEL_NAMES[model], n=found.candidates), icon="📖")
+        st.info(say("nothing_read", language, model=MODEL_NAMES[model], n=found.candidates))
     elif found.readable < found.candidates:
         st.caption(say("partly_read", language, bad=found.candidates - found.readable, n=found.candidates))
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fvrec import catalog
 from fvrec.config import RlBudget, Settings
@@ -45,14 +46,16 @@ def build_demo_shop(root: Path, *, items: int = 240, seed: int = 7) -> Settings:
     return settings
 
 
-def save_readings(settings: Settings, products: Sequence[Item], *, seed: int) -> list[Prediction]:
+def save_readings(
+    settings: Settings, products: Sequence[Item], *, seed: int, run_prefix: str = "extract"
+) -> list[Prediction]:
     """One complete extraction run a model, as the pipeline reads them; what lora read of pictures with titles."""
     test = [item for item in products if item.split == "test"]
     held_out = [item for item in products if item.split in ("val", "test")]
     lora = [read(item, "lora", "image_title", seed) for item in held_out]
-    _save_run(settings, "base", [read(item, "base", "image_title", seed) for item in test])
-    _save_run(settings, "sft", [read(item, "sft", "image_title", seed) for item in test])
-    _save_run(settings, "lora", [*lora, *(read(item, "lora", "image", seed + 1) for item in test)])
+    _save_run(settings, f"{run_prefix}_base", [read(item, "base", "image_title", seed) for item in test])
+    _save_run(settings, f"{run_prefix}_sft", [read(item, "sft", "image_title", seed) for item in test])
+    _save_run(settings, f"{run_prefix}_lora", [*lora, *(read(item, "lora", "image", seed + 1) for item in test)])
     return lora
 
 
@@ -82,12 +85,12 @@ def _answer(item: Item, mistakes: float, seed: int) -> str:
     return render_answer(values, {field: rng.uniform(0.2, 0.6) if wrong[field] else 0.9 for field in FIELDS})
 
 
-def _save_run(settings: Settings, model: str, predictions: Sequence[Prediction]) -> None:
+def _save_run(settings: Settings, run_id: str, predictions: Sequence[Prediction]) -> None:
     at = datetime(2026, 1, 5, 8, tzinfo=UTC)
     run = Run(
-        run_id=f"extract-{model}",
+        run_id=run_id,
         flow="extraction",
-        stage=f"extract_{model}",
+        stage=f"extract_{predictions[0].model}",
         preset=settings.preset,
         source=settings.source,
         code_version="test",
@@ -100,7 +103,7 @@ def _save_run(settings: Settings, model: str, predictions: Sequence[Prediction])
     write.save_predictions(settings.database, run.run_id, predictions)
 
 
-def _save_vectors(settings: Settings, items: Sequence[Item]) -> np.ndarray:
+def _save_vectors(settings: Settings, items: Sequence[Item]) -> NDArray[np.float32]:
     cache = FeatureCache(settings.cache / "features", load_tower(TOWER))
     cache.ensure({item.image_sha256: settings.root / item.image_path for item in items})
     vectors = cache.embeddings([item.image_sha256 for item in items])
@@ -110,7 +113,7 @@ def _save_vectors(settings: Settings, items: Sequence[Item]) -> np.ndarray:
 
 
 def _save_policy(
-    settings: Settings, items: Sequence[Item], predictions: Sequence[Prediction], vectors: np.ndarray
+    settings: Settings, items: Sequence[Item], predictions: Sequence[Prediction], vectors: NDArray[np.float32]
 ) -> None:
     trained = train_policy(build_items(items, predictions, vectors), budget=_BUDGET, seed=settings.seed)
     save_policy(trained, settings.policies / "rl")

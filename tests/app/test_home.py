@@ -1,0 +1,230 @@
+"""The page and each of its controls, run by Streamlit's own test runner on a real published shop."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.words import EXAMPLES, WORDS
+from fvrec.config import Settings
+from fvrec.schema import CONFIDENCE, FIELDS
+from tests.app.conftest import OTHER_SOURCE, png_bytes
+from warehouse.db import publish
+from warehouse.read import Warehouse
+
+PAGE = Path(__file__).parents[2] / "app" / "Home.py"
+
+
+def open_page(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv("FVREC_ROOT", str(settings.root))
+    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
+    assert not page.exception
+    return page
+
+
+@pytest.fixture
+def page(demo_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    return open_page(demo_shop, monkeypatch)
+
+
+def wish(page: AppTest, text: str) -> AppTest:
+    page.text_input(key="text").set_value(text).run()
+    assert not page.exception
+    return page
+
+
+def choose(page: AppTest, control: str, value: str) -> AppTest:
+    page.button_group(key=control).set_value(value).run()
+    assert not page.exception
+    return page
+
+
+def shown(page: AppTest) -> list[str]:
+    """Titles of the cards, as the page wrote them."""
+    return [text.value for text in page.markdown if text.value.startswith(tuple(f"**{n}\\." for n in range(1, 31)))]
+
+
+def everything(page: AppTest) -> str:
+    parts = (page.markdown, page.caption, page.info, page.warning, page.error)
+    return "\n".join(element.value for elements in parts for element in elements)
+
+
+def figure(page: AppTest, name: str) -> float:
+    return float(next(metric.value for metric in page.metric if name in metric.label))
+
+
+def test_at_first_it_invites(page: AppTest) -> None:
+    assert WORDS["empty"]["en"] in everything(page)
+    assert not shown(page)
+
+
+def test_words_give_cards_with_reasons_attributes_and_json(page: AppTest) -> None:
+    wish(page, "blue, not floral")
+    assert len(shown(page)) == 10
+    assert ":green-badge[✓ color\\: blue]" in everything(page)
+    assert ":red-badge[✕ pattern\\: not floral]" in everything(page)
+    reasons = [caption.value for caption in page.caption if caption.value.startswith("**Why**")]
+    assert len(reasons) == 10
+    assert "color=blue" in reasons[0]
+    answer = json.loads(page.code[0].value)
+    assert list(answer) == [*FIELDS, CONFIDENCE]
+    assert answer["color"] == "blue"
+    tables = [block.proto.body for block in page.get("html") if "<table" in block.proto.body]
+    assert len(tables) == 10
+    assert tables[0].count("<meter") == len(FIELDS)
+
+
+def test_the_first_card_bears_the_matched_badges(page: AppTest) -> None:
+    wish(page, "blue")
+    badges = next(
+        text.value for text in page.markdown if text.value.startswith(":green-badge[✓ color") and "%" in text.value
+    )
+    assert "blue 90%" in badges
+
+
+def test_a_chinese_wish_is_explained_in_chinese(page: AppTest) -> None:
+    wish(page, "蓝色，要会发光的")
+    text = everything(page)
+    assert "颜色是蓝色" in text
+    assert "not understood\\: " in text
+
+
+def test_the_page_speaks_both_languages(page: AppTest) -> None:
+    choose(page, "language", "zh")
+    assert page.text_input(key="text").label == WORDS["ask"]["zh"]
+    assert page.button(key="example_0").label == EXAMPLES["zh"][0]
+    choose(page, "language", "en")
+    assert page.text_input(key="text").label == WORDS["ask"]["en"]
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES["en"])))
+def test_an_example_fills_in_the_wish(page: AppTest, number: int) -> None:
+    page.button(key=f"example_{number}").click().run()
+    assert page.text_input(key="text").value == EXAMPLES["en"][number]
+    assert len(shown(page)) == 10
+
+
+def test_every_example_is_understood(page: AppTest) -> None:
+    for example in (*EXAMPLES["en"], *EXAMPLES["zh"]):
+        wish(page, example)
+        assert "green-badge" in everything(page)
+        assert "not understood" not in everything(page)
+
+
+def test_the_search_button_keeps_the_list(page: AppTest) -> None:
+    before = shown(wish(page, "red"))
+    page.button(key="search").click().run()
+    assert shown(page) == before
+
+
+def test_k_sets_the_length_of_the_list(page: AppTest) -> None:
+    wish(page, "blue")
+    page.slider(key="k").set_value(3).run()
+    assert len(shown(page)) == 3
+    assert any(metric.label == "Diversity (ILD@3)" for metric in page.metric)
+
+
+def test_strategies_say_how_they_compare_with_base(page: AppTest) -> None:
+    wish(page, "blue")
+    before = figure(page, "ILD")
+    assert not any(metric.delta for metric in page.metric)
+    choose(page, "strategy", "mmr")
+    after = next(metric for metric in page.metric if "ILD" in metric.label)
+    assert float(after.value) > before
+    assert float(after.delta) == pytest.approx(float(after.value) - before, abs=2e-3)
+    choose(page, "strategy", "rl")
+    assert len(shown(page)) == 10
+
+
+def test_the_base_model_is_shown_with_a_kind_word(page: AppTest) -> None:
+    wish(page, "blue dress")
+    choose(page, "model", "base")
+    assert "has written no valid answer" in everything(page)
+    assert len(shown(page)) == 10
+    assert "Not valid" in everything(page)
+    choose(page, "model", "sft")
+    assert "has written no valid answer" not in everything(page)
+
+
+def test_a_reference_picture_alone_finds_its_product(demo_shop: Settings, page: AppTest) -> None:
+    item = Warehouse(demo_shop.snapshot).items("embedded", ["test"])[0]
+    photo = (demo_shop.root / item.image_path).read_bytes()
+    page.file_uploader(key="picture").upload("mine.jpg", photo, "image/jpeg").run()
+    assert not page.exception
+    assert page.get("imgs")
+    assert item.title.split()[0] in shown(page)[0]
+
+
+@pytest.mark.parametrize("data", [b"not a picture", png_bytes(30_000, 30_000)], ids=["text", "bomb"])
+def test_a_bad_picture_is_a_message(page: AppTest, data: bytes) -> None:
+    page.file_uploader(key="picture").upload("mine.png", data, "image/png").run()
+    assert not page.exception
+    assert "cannot be used as a picture" in page.warning[0].value
+    assert not shown(page)
+
+
+def test_markup_in_a_wish_stays_text(page: AppTest) -> None:
+    wish(page, "blue **bold** [link](http://example.com) :red[x] $y$ <b>z</b>")
+    chips = next(text.value for text in page.markdown if text.value.startswith("**Understood**"))
+    assert "**bold**" not in chips
+    assert "](http" not in chips
+    assert "<b>" not in chips
+
+
+def test_nonsense_and_empty_wishes_are_no_error(page: AppTest) -> None:
+    wish(page, "qwxzv " * 80)
+    assert WORDS["nothing_understood"]["en"] in everything(page)
+    assert len(shown(page)) == 10
+    wish(page, "   ")
+    assert WORDS["empty"]["en"] in everything(page)
+
+
+def test_a_second_source_can_be_chosen(two_sources: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = wish(open_page(two_sources, monkeypatch), "blue")
+    first = shown(page)
+    page.selectbox(key="source").set_value(OTHER_SOURCE).run()
+    assert not page.exception
+    assert shown(page) != first
+    assert not any("ILD" in metric.label for metric in page.metric)
+
+
+def test_without_a_snapshot_the_page_says_which_command_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page(Settings(root=tmp_path), monkeypatch)
+    assert "`fvrec run`" in page.warning[0].value
+
+
+def test_without_a_policy_only_rl_is_missing(own_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(own_shop.policies)
+    page = wish(open_page(own_shop, monkeypatch), "blue")
+    choose(page, "strategy", "rl")
+    assert "`fvrec run`" in page.warning[0].value
+    choose(page, "strategy", "mmr")
+    assert len(shown(page)) == 10
+
+
+def test_a_broken_snapshot_is_a_message(own_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = own_shop.snapshot.resolve()
+    target.chmod(0o644)
+    target.write_bytes(b"this is no database")
+    page = open_page(own_shop, monkeypatch)
+    assert page.warning
+    assert not shown(page)
+
+
+def test_a_new_publication_reaches_an_open_page(own_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from warehouse import write
+
+    page = wish(open_page(own_shop, monkeypatch), "blue")
+    assert figure(page, "Chosen from") > 20
+    kept = Warehouse(own_shop.database).items("embedded", ["test"])[:20]
+    write.save_items(own_shop.database, "embedded", kept, [])
+    publish(own_shop.database, own_shop.snapshot)
+    page.run()
+    assert not page.exception
+    assert figure(page, "Chosen from") == 20
