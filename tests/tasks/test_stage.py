@@ -1,0 +1,241 @@
+"""Reuse and failure of stages: the manifest decides, and a failed run leaves nothing half-done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from fvrec.artifacts import Manifest
+from fvrec.config import Settings
+from fvrec.errors import FvrecError
+from fvrec.records import Metric
+
+pytestmark = pytest.mark.usefixtures("prefect_home")
+
+
+@dataclass
+class Bench:
+    """A stage that writes a file, a folder and a metric, and the knobs that its result hangs on."""
+
+    settings: Settings
+    text: str = "one"
+    size: int = 1
+    raw: str = "a"
+    mishap: Callable[[], None] = lambda: None
+    runs: list[str] = field(default_factory=list)
+
+    def stage(self, name: str = "first"):  # type: ignore[no-untyped-def]
+        from tasks.context import Context
+        from tasks.stage import Stage
+
+        file, folder = self.settings.processed / f"{name}.txt", self.settings.models / name
+
+        def work(context: Context) -> None:
+            self.runs.append(name)
+            context.build(file).write_text(self.text)
+            part = context.build(folder)
+            part.mkdir()
+            (part / "weights").write_text(self.text)
+            context.save_metrics([Metric(stage=name, metric="length", value=len(self.text))])
+            self.mishap()
+
+        return Stage(
+            name=name,
+            flow="ingest",
+            work=work,
+            outputs=lambda _: [file, folder],
+            config=lambda _: {"size": self.size},
+            needs={},
+            external=lambda _: {"raw": self.raw},
+            module="tasks.progress",
+        )
+
+    def file(self, name: str = "first") -> Path:
+        return self.settings.processed / f"{name}.txt"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(Settings(root=tmp_path, preset="smoke"))
+
+
+def test_a_second_call_with_nothing_changed_is_reused(bench: Bench) -> None:
+    stage = bench.stage()
+    first, second = stage(bench.settings), stage(bench.settings)
+    assert (first.reused, second.reused) == (False, True)
+    assert bench.runs == ["first"]
+    assert second.run_id == first.run_id
+    assert set(second.outputs) == {"data/processed/first.txt", "outputs/models/first", "metrics"}
+    assert second.outputs == first.outputs
+
+
+def _delete_file(bench: Bench) -> None:
+    bench.file().unlink()
+
+
+def _alter_file(bench: Bench) -> None:
+    bench.file().write_text("two")
+
+
+def _alter_folder(bench: Bench) -> None:
+    (bench.settings.models / "first" / "weights").write_text("two")
+
+
+def _delete_rows(bench: Bench) -> None:
+    from warehouse import write
+
+    manifest = Manifest.read(bench.settings.manifests / "first.json")
+    assert manifest is not None
+    write.clear_run(bench.settings.database, manifest.run_id)
+
+
+def _delete_warehouse(bench: Bench) -> None:
+    shutil.rmtree(bench.settings.warehouse_dir)
+
+
+def _delete_manifest(bench: Bench) -> None:
+    (bench.settings.manifests / "first.json").unlink()
+
+
+def _change_config(bench: Bench) -> None:
+    bench.size = 2
+
+
+def _change_input(bench: Bench) -> None:
+    bench.raw = "b"
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        _delete_file,
+        _alter_file,
+        _alter_folder,
+        _delete_rows,
+        _delete_warehouse,
+        _delete_manifest,
+        _change_config,
+        _change_input,
+    ],
+)
+def test_what_is_gone_altered_or_outdated_is_made_again(bench: Bench, harm: Callable[[Bench], None]) -> None:
+    bench.stage()(bench.settings)
+    harm(bench)
+    again = bench.stage()(bench.settings)
+    assert not again.reused
+    assert bench.file().read_text() == "one"
+    assert bench.stage()(bench.settings).reused
+    assert bench.runs == ["first", "first"]
+
+
+def test_an_edit_in_the_import_closure_runs_it_again(bench: Bench) -> None:
+    stage = bench.stage()
+    stage(bench.settings)
+    other = replace(stage, module="tasks.check")
+    assert not other(bench.settings).reused
+    assert other(bench.settings).reused
+
+
+def test_the_manifest_decides_even_when_prefect_remembers_an_older_result(bench: Bench) -> None:
+    stage = bench.stage()
+    stage(bench.settings)
+    bench.size = 2
+    stage(bench.settings)
+    bench.size = 1
+    assert not stage(bench.settings).reused
+    assert len(bench.runs) == 3
+
+
+def test_the_manifest_decides_even_when_prefect_has_forgotten(bench: Bench, prefect_home: Path) -> None:
+    bench.stage()(bench.settings)
+    shutil.rmtree(prefect_home / "storage")
+    assert bench.stage()(bench.settings).reused
+    assert bench.runs == ["first"]
+
+
+def test_a_failed_stage_leaves_the_old_output_and_no_manifest(bench: Bench) -> None:
+    from warehouse.read import Warehouse
+
+    bench.stage()(bench.settings)
+    before = sorted(path for path in bench.settings.root.rglob("*") if path.is_file() and path.suffix != ".wal")
+
+    def fail() -> None:
+        raise FvrecError("no more room", where="here")
+
+    bench.text, bench.size, bench.mishap = "longer", 2, fail
+    with pytest.raises(FvrecError, match="no more room; where: here"):
+        bench.stage()(bench.settings)
+    after = sorted(path for path in bench.settings.root.rglob("*") if path.is_file() and path.suffix != ".wal")
+    assert [path for path in before if path not in after] == [bench.settings.manifests / "first.json"]
+    assert [path for path in after if path not in before] == []
+    assert bench.file().read_text() == "one"
+    warehouse = Warehouse(bench.settings.database)
+    assert [run.status for run in warehouse.runs()] == ["complete", "failed"]
+    failed = warehouse.runs()[-1]
+    assert warehouse.metrics(run_id=failed.run_id) == []
+    bench.mishap = lambda: None
+    assert not bench.stage()(bench.settings).reused
+    assert bench.file().read_text() == "longer"
+
+
+def test_an_output_that_was_announced_but_not_written_fails_the_stage(bench: Bench) -> None:
+    stage = bench.stage()
+    absent = replace(stage, outputs=lambda settings: [settings.reports / "never.md"])
+    with pytest.raises(FvrecError, match=r"did not write an output.*never\.md"):
+        absent(bench.settings)
+    assert not (bench.settings.manifests / "first.json").exists()
+
+
+def test_trouble_of_the_machine_is_tried_again_a_mistake_is_not(bench: Bench) -> None:
+    troubles: list[Exception] = [OSError("busy")]
+
+    def trouble() -> None:
+        if troubles:
+            raise troubles.pop()
+
+    bench.mishap = trouble
+    assert not bench.stage()(bench.settings).reused
+    assert len(bench.runs) == 2
+    troubles.append(FvrecError("wrong"))
+    bench.size = 2
+    with pytest.raises(FvrecError, match="wrong"):
+        bench.stage()(bench.settings)
+    assert len(bench.runs) == 3
+
+
+def test_only_changed_content_of_an_upstream_stage_runs_the_next(bench: Bench) -> None:
+    upstream = bench.stage()
+    needs = {"first": ("data/processed/first.txt", "metrics")}
+    downstream = replace(bench.stage("second"), needs=needs, external=lambda _: {}, config=lambda _: {})
+    upstream(bench.settings)
+    downstream(bench.settings)
+    bench.size = 2  # the upstream stage runs again and makes the same
+    assert not upstream(bench.settings).reused
+    assert downstream(bench.settings).reused
+    bench.text = "other"
+    bench.size = 1
+    upstream(bench.settings)
+    assert not downstream(bench.settings).reused
+
+
+def test_a_stage_without_its_upstream_says_which(bench: Bench) -> None:
+    alone = replace(bench.stage("second"), needs={"first": ("metrics",)})
+    with pytest.raises(FvrecError, match="stage second needs stage first, which is not complete"):
+        alone(bench.settings)
+    bench.stage()(bench.settings)
+    elsewhere = Settings(root=bench.settings.root, preset="tiny")
+    with pytest.raises(FvrecError, match=r"needs stage first with --preset tiny; .*found: 'smoke'"):
+        alone(elsewhere)
+
+
+def test_logs_say_how_to_repeat_it_and_what_it_made(bench: Bench) -> None:
+    result = bench.stage()(bench.settings)
+    command = (bench.settings.logs / "first_commands.txt").read_text()
+    assert command == f"fvrec ingest --source embedded --preset smoke --seed 7 --root {bench.settings.root}\n"
+    made = (bench.settings.logs / "first_outputs.txt").read_text()
+    for name, digest in result.outputs.items():
+        assert f"{digest}  {name}\n" in made
