@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 import fvrec
@@ -43,15 +43,14 @@ def inline_code(page: str) -> set[str]:
     return set(re.findall(r"`([^`\n]+)`", _FENCE.sub("", read(page))))
 
 
-def commands(
-    command: click.Command, words: tuple[str, ...] = ("fvrec",)
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands(command: object, words: tuple[str, ...] = ("fvrec",)) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
     """Every command that does something, by its words."""
-    if not isinstance(command, click.Group):
+    if isinstance(command, TyperGroup):
+        for name, inner in command.commands.items():
+            yield from commands(inner, (*words, name))
+    else:
+        assert isinstance(command, TyperCommand)
         yield words, command
-        return
-    for name, inner in command.commands.items():
-        yield from commands(inner, (*words, name))
 
 
 COMMANDS = dict(commands(get_command(app)))
@@ -63,7 +62,7 @@ def shell_lines(page: str) -> list[list[str]]:
     return [[word for at, word in enumerate(words) if at or "=" not in word] for words in lines if words]
 
 
-def find_command(words: list[str]) -> tuple[tuple[str, ...], click.Command] | None:
+def find_command(words: list[str]) -> tuple[tuple[str, ...], TyperCommand] | None:
     return next(((name, command) for name, command in COMMANDS.items() if tuple(words[: len(name)]) == name), None)
 
 
@@ -172,7 +171,7 @@ def test_every_relation_and_view_is_documented(tmp_path: Path) -> None:
 
 def test_reports_stages_and_presets_are_documented() -> None:
     assert set(FILES) - inline_code("README.md") == set()
-    assert set(PRESETS) - {code for code in inline_code("README.md")} == set()
+    assert set(PRESETS) - inline_code("README.md") == set()
     assert {*REPORTED, "reports"} - inline_code(PLAN) == set()
 
 
