@@ -1,0 +1,165 @@
+"""Reports: what is in the rows is in the text, and data cannot break out of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fvrec.records import AttributeValue, Confusion, CurvePoint, Item, Metric, Prediction, Quarantined, Ranking, Run
+from fvrec.report import ReportData, render_all
+from fvrec.report_cases import CONFUSED, failures, spread, worked_lists
+from fvrec.report_tables import cell, pivot
+from fvrec.schema import FIELDS, UNKNOWN
+from fvrec.summary_table import summary
+
+START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+BLUE = dict.fromkeys(FIELDS, UNKNOWN) | {"category": "dress", "color": "blue"}
+
+
+def _item(item_id: str, title: str = "Blue dress") -> Item:
+    attributes = {
+        name: AttributeValue(value, "unknown" if value == UNKNOWN else "source") for name, value in BLUE.items()
+    }
+    return Item(item_id, "embedded", "g", "test", f"images/{item_id}.jpg", "ab" * 32, title, "", {}, attributes)
+
+
+def _answer(item_id: str, **changed: str) -> Prediction:
+    values = BLUE | changed
+    return Prediction(item_id, "lora", "image", "raw", "{}", True, True, "", "", values, dict.fromkeys(FIELDS, 0.9))
+
+
+def _invalid(item_id: str, error_class: str = "not_json", raw_output: str = "???") -> Prediction:
+    return Prediction(item_id, "base", "image", "raw", raw_output, False, False, "not JSON: nothing", error_class)
+
+
+def _run(stage: str) -> Run:
+    return Run(
+        f"{stage}-1", "sft", stage, "smoke", "embedded", "c0de" * 16, {"seed": 7}, START, START + timedelta(seconds=9)
+    )
+
+
+@pytest.fixture
+def data() -> ReportData:
+    metric = Metric(stage="extraction", metric="micro_f1", value=0.5, split="test", inputs="image", mode="raw")
+    difference = {"ci_low": 0.1, "ci_high": 0.3, "params": {"against": "mmr"}}
+    return ReportData(
+        source="embedded",
+        preset="smoke",
+        runs=[_run("ingest"), _run("lora")],
+        commands={"ingest": "fvrec ingest --seed 7", "lora": "fvrec sft --seed 7", "sft": "fvrec sft --seed 7"},
+        items={"a": _item("a"), "b": _item("b", "Evil | title <b>\n`x`")},
+        quarantine=[Quarantined("embedded", "images/c.jpg", "image_unreadable", "truncated")],
+        metrics=[
+            Metric(stage="ingest", metric="rows_in", value=3),
+            Metric(stage="ingest", metric="items", value=2, split="test"),
+            Metric(stage="ingest", metric="value_share", value=0.25, field="color", slice="blue"),
+            Metric(stage="ingest", metric="value_count", value=2, field="color", slice="blue"),
+            replace(metric, model="base", value=0.0),
+            replace(metric, model="lora", value=0.875, ci_low=0.8, ci_high=0.9),
+            replace(metric, model="lora", metric="accuracy", field="color", value=0.75),
+            replace(metric, model="base", metric="failures", slice="not_json", value=17),
+            Metric(stage="rerank", metric="constraint_satisfaction", k=10, strategy="rerank", value=0.9),
+            Metric(stage="rl", metric="ndcg", k=10, strategy="mmr", value=0.7, params={"trade_off": 0.5}),
+            Metric(stage="rl", metric="ndcg", k=10, strategy="rl", value=0.8),
+            Metric(stage="rl", metric="ndcg_difference", k=10, strategy="rl", value=0.2, **difference),
+        ],
+        predictions={"base": [_invalid("b"), _invalid("a")], "lora": [_answer("a"), _answer("b", color="red")]},
+        confusions=[Confusion("lora", "image", "raw", "test", "color", "blue", "red", 4)],
+        curves=[CurvePoint("rl", "mmr_tradeoff", 0.7, 0.3, {"trade_off": 0.5})],
+        rankings={"rerank": [Ranking("q1", "rerank", 1, "a", 1.5, "blue dress: matches", {"color": "blue"})]},
+    )
+
+
+def test_every_file_is_made_and_twice_the_same(data: ReportData) -> None:
+    made = render_all(data)
+    assert set(made) == {
+        *("data_profile.md", "extraction_compare.md", "extraction_cases_base.md", "rerank_report.md", "rl_report.md"),
+        *("README_run.md", "extraction_base.json", "extraction_sft.json", "extraction_lora.json"),
+    }
+    assert render_all(data) == made
+    shuffled = {model: list(reversed(rows)) for model, rows in data.predictions.items()}
+    again = render_all(replace(data, predictions=shuffled, quarantine=list(reversed(data.quarantine))))
+    assert again == made
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("data_profile.md", "| rows_in |  | 3 |"),
+        ("data_profile.md", "| blue | 2 | 0.250 |"),
+        ("data_profile.md", "| image_unreadable | images/c.jpg | truncated |"),
+        ("extraction_compare.md", "| micro_f1 | 0.000 | 0.875 [0.800, 0.900] |"),
+        ("extraction_compare.md", "| color | accuracy | 0.750 |"),
+        ("extraction_compare.md", "| failures |  | not_json | 17 |"),
+        ("extraction_compare.md", "| lora | image | raw | color | blue | red | 4 |"),
+        ("extraction_compare.md", "color: blue read as red"),
+        ("extraction_cases_base.md", "2 of 2 answers that are not right"),
+        ("rerank_report.md", "| constraint_satisfaction@10 | 0.900 |"),
+        ("rerank_report.md", "| 1 | a | Blue dress | 1.500 | blue dress: matches |"),
+        ("rl_report.md", "| ndcg@10 | 0.700 | 0.800 |"),
+        ("rl_report.md", "| rl | ndcg_difference@10 | 0.200 [0.100, 0.300] |"),
+        ("rl_report.md", "| 0.700 | 0.300 | trade_off=0.5 |"),
+        ("README_run.md", "fvrec ingest --seed 7\nfvrec sft --seed 7\n```"),
+        ("README_run.md", "| ingest | `ingest-1` | 2025-03-01 12:00:00 | 9.0 | `c0dec0dec0de` |"),
+    ],
+)
+def test_what_is_in_the_rows_is_in_the_report(data: ReportData, file: str, text: str) -> None:
+    assert text in render_all(data)[file]
+
+
+def test_extraction_lines_hold_answer_judgement_and_labels(data: ReportData) -> None:
+    lines = [json.loads(line) for line in render_all(data)["extraction_lora.json"].splitlines()]
+    assert [line["item_id"] for line in lines] == ["a", "b"]
+    assert lines[1]["attributes"]["color"] == "red"
+    assert lines[1]["labels"]["color"] == "blue"
+    assert lines[0]["schema_valid"] is True
+    assert render_all(data)["extraction_sft.json"] == ""
+
+
+def test_a_title_cannot_break_out_of_its_cell(data: ReportData) -> None:
+    assert cell("a | b\n<script> `c`") == "a \\| b &lt;script&gt; 'c'"
+    text = render_all(data)["extraction_cases_base.md"]
+    assert "Evil \\| title &lt;b&gt; 'x'" in text
+    assert "<b>" not in text
+
+
+def test_failures_put_invalid_answers_first_and_pass_over_right_ones(data: ReportData) -> None:
+    answers = [_answer("a"), _answer("b", color="red"), _invalid("a")]
+    found = failures(answers, data.items)
+    assert [(case.kind, case.prediction.item_id) for case in found] == [("not_json", "a"), (CONFUSED, "b")]
+    assert found[1].wrong == {"color": ("blue", "red")}
+
+
+def test_kinds_of_failure_take_turns() -> None:
+    items = {str(number): _item(str(number)) for number in range(6)}
+    answers = [*(_invalid(str(number)) for number in range(4)), _answer("4", color="red"), _invalid("5", "wrong_keys")]
+    kinds = [case.kind for case in spread(failures(answers, items), 4)]
+    assert sorted(kinds[:3]) == [CONFUSED, "not_json", "wrong_keys"]
+    assert kinds[3] == "not_json"
+
+
+def test_lists_without_explanations_are_no_worked_cases(data: ReportData) -> None:
+    plain = [Ranking("q2", "rl", 1, "a", 1.0)]
+    assert [case.query_id for case in worked_lists([*data.rankings["rerank"], *plain], data.items)] == ["q1"]
+
+
+def test_a_pivot_shows_every_metric_of_a_cell_and_marks_what_is_absent() -> None:
+    rows = [
+        Metric(stage="s", metric="a", model="lora", value=1.5),
+        Metric(stage="s", metric="a", model="lora", value=2.5),
+        Metric(stage="s", metric="b", model="base", value=float("nan")),
+    ]
+    table = pivot(rows, row="metric", column="model")
+    assert table.header == ["metric", "base", "lora"]
+    assert [list(row) for row in table.rows] == [["a", "–", "1.500 / 2.500"], ["b", "–", "–"]]
+
+
+def test_the_summary_of_a_run_has_its_three_parts(data: ReportData) -> None:
+    rows = {row.subject: row.values for row in summary(data.metrics)}
+    assert rows["E2 lora, image"]["micro_f1"] == "0.875 [0.800, 0.900]"
+    assert rows["rerank"]["constraint_satisfaction@10"] == "0.900"
+    assert rows["rl"]["ndcg@10"] == "0.800"
+    assert summary([]) == []
