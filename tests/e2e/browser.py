@@ -1,0 +1,103 @@
+"""A real page server and a real browser, for tests and for the README's pictures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+PAGE = Path(__file__).parents[2] / "app" / "Home.py"
+_START_S = 60.0
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[str]:
+    """The address of the demo page over ``root``; the server ends with the block."""
+    port = _free_port()
+    options = ["--server.headless", "true", "--server.port", str(port), "--server.address", "127.0.0.1"]
+    options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", str(PAGE), *options],
+            cwd=PAGE.parents[1],
+            env={**os.environ, "FVREC_ROOT": str(root)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_up(f"http://127.0.0.1:{port}/_stcore/health", server)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+@contextmanager
+def browsing(*, width: int = 1280, height: int = 1000, dark: bool = False, locale: str = "en-US") -> Iterator[Page]:
+    """A page of the system's Chromium with a fresh profile. Errors of the page's own scripts are raised at the end."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        raise FileNotFoundError("chromium is not installed")
+    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=executable,
+            args=["--no-sandbox"],
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            locale=locale,
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(30_000)
+        try:
+            yield context.new_page()
+        finally:
+            context.close()
+
+
+def wish(page: Page, text: str) -> None:
+    """Type a wish, press Enter and wait for the cards that answer it."""
+    box = page.get_by_role("textbox").first
+    box.fill(text)
+    box.press("Enter")
+    page.locator(".st-key-cards img").first.wait_for()
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until the server has run the page to its end."""
+    page.wait_for_function("!document.querySelector('[data-test-script-state=running]')")
+    page.wait_for_function("!document.querySelector('[data-stale=true]')")
+
+
+def titles(page: Page) -> list[str]:
+    """Alternative texts of the cards' pictures, in the order of the list."""
+    return [picture.get_attribute("alt") or "" for picture in page.locator(".st-key-cards img").all()]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise TimeoutError(f"the page's server did not come up at {address} (exit code {server.poll()})")

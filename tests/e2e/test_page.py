@@ -1,0 +1,135 @@
+"""The project plan's three demonstrations in a real browser: words; words and a picture; diversity before and after."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from fvrec.config import Settings
+from tests.e2e.browser import browsing, serving, settle, titles, wish
+from warehouse.read import Warehouse
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def address(demo_shop: Settings) -> Iterator[str]:
+    if shutil.which("chromium") is None:
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            pytest.fail("chromium is not installed, and in CI the browser tests must run")
+        pytest.skip("chromium is not installed")
+    with serving(demo_shop.root) as running:
+        yield running
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Page]:
+    with browsing() as opened:
+        outside: list[str] = []
+        opened.on("request", lambda request: outside.append(request.url) if _is_outside(request.url, address) else None)
+        errors: list[str] = []
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        opened.goto(address)
+        yield opened
+        assert not outside, "the page must work without the internet"
+        assert not errors
+
+
+def _is_outside(url: str, address: str) -> bool:
+    return url.startswith(("http", "ws")) and address.removeprefix("http://") not in url
+
+
+def test_words_alone(page: Page) -> None:
+    wish(page, "blue, not floral")
+    expect(page.locator(".st-key-cards img")).to_have_count(10)
+    first = page.locator(".st-key-card_1")
+    expect(first).to_contain_text("color: blue")
+    expect(first).to_contain_text("Why")
+    first.get_by_text("Attributes and JSON").click()
+    expect(first.locator("table.attributes meter")).to_have_count(10)
+    expect(first.locator("code")).to_contain_text('"neckline"')
+    assert all(alt.startswith("Photo of ") for alt in titles(page))
+    assert _broken_pictures(page) == 0
+
+
+def test_words_and_a_reference_picture(page: Page, demo_shop: Settings) -> None:
+    item = Warehouse(demo_shop.snapshot).items("embedded", ["test"])[0]
+    wish(page, "something nice")
+    page.get_by_role("button", name="Reference picture").click()
+    page.locator("input[type=file]").set_input_files(demo_shop.root / item.image_path)
+    page.get_by_alt_text("Your reference picture").wait_for()
+    settle(page)
+    assert titles(page)[0] == f"Photo of {item.title}"
+
+
+def test_diversity_before_and_after(page: Page) -> None:
+    wish(page, "blue")
+    before, first = _diversity(page), titles(page)
+    page.get_by_role("radio", name="MMR").click()
+    expect(page.locator(".st-key-figures")).to_contain_text("vs Base")
+    settle(page)
+    spread = titles(page)
+    assert _diversity(page) > before
+    page.get_by_role("radio", name="RL").click()
+    expect(page.locator(".st-key-cards img").nth(_first_difference(page, spread))).to_be_visible()
+    settle(page)
+    assert len({*first}) == len({*spread}) == len({*titles(page)}) == 10
+
+
+def _first_difference(page: Page, shown: list[str]) -> int:
+    """Wait until the cards are others than ``shown``; the first place where they differ."""
+    place = page.wait_for_function(
+        """shown => {
+            const now = [...document.querySelectorAll('.st-key-cards img')].map(i => i.alt);
+            const place = now.findIndex((alt, n) => alt !== shown[n]);
+            return place < 0 ? null : {place};
+        }""",
+        arg=shown,
+    )
+    return int(place.json_value()["place"])
+
+
+def test_a_narrow_dark_screen_in_chinese(address: str) -> None:
+    with browsing(width=400, height=850, dark=True, locale="zh-CN") as page:
+        page.goto(address)
+        expect(page.get_by_text("想找什么？")).to_be_visible()
+        wish(page, "蓝色")
+        expect(page.locator(".st-key-card_1")).to_contain_text("颜色是蓝色")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        card = page.locator(".st-key-card_1").bounding_box()
+        assert card is not None
+        assert 300 < card["width"] <= 400
+
+
+def test_the_keyboard_alone_will_do(page: Page) -> None:
+    box = page.get_by_role("textbox").first
+    box.focus()
+    page.keyboard.type("red")
+    page.keyboard.press("Enter")
+    page.locator(".st-key-cards img").first.wait_for()
+    radio = page.get_by_role("radio", name="MMR")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if (
+            page.evaluate("document.activeElement.getAttribute('role')") == "radio"
+            and page.evaluate("document.activeElement.closest('[role=radiogroup]').getAttribute('aria-label')")
+            == "Strategy"
+        ):
+            break
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(radio).to_be_checked()
+
+
+def _diversity(page: Page) -> float:
+    metric = page.locator("[data-testid=stMetric]").filter(has_text="Diversity")
+    return float(metric.locator("[data-testid=stMetricValue]").inner_text())
+
+
+def _broken_pictures(page: Page) -> int:
+    page.wait_for_load_state("networkidle")
+    return int(page.evaluate("[...document.images].filter(i => i.complete && i.naturalWidth === 0).length"))
