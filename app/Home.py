@@ -17,7 +17,8 @@ from fvrec.errors import FvrecError
 from fvrec.records import MODELS
 
 if TYPE_CHECKING:
-    from app.service import DemoService, Query
+    from app.listing import Query
+    from app.service import DemoService
     from fvrec.rerank.constraints import Language
 
 _LOG = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def _shop(service: DemoService, language: Language) -> None:
 
 
 def _controls(sources: tuple[str, ...], language: Language) -> Query:
-    from app.service import Query
+    from app.listing import Query
 
     text = _wish(language)
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):

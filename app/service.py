@@ -5,7 +5,7 @@ A service belongs to one published snapshot: what it has read stays valid while 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.listing import Card, Listing, Query, qualities
 from app.pictures import card_picture, decode_upload, square_jpeg
 from fvrec.config import STRATEGIES, Settings
 from fvrec.errors import FvrecError
@@ -21,60 +22,13 @@ from fvrec.records import MODELS, CandidateSet, Extraction, Item, Prediction
 from warehouse.read import Warehouse
 
 if TYPE_CHECKING:
-    from fvrec.rerank.ask import Answer, FixedStore, RankedItem
-    from fvrec.rerank.constraints import Language
-    from fvrec.rerank.pool import Pool, Ranker
+    from fvrec.rerank.ask import FixedStore
+    from fvrec.rerank.pool import Ranker
     from fvrec.vlm.towers import Tower
 
 UNSEEN = ("val", "test")
 """Splits that no extractor was trained on: what is read there shows what a model can do."""
 _PREFERRED_INPUTS = ("image_title", "image", "title")
-
-
-@dataclass(frozen=True)
-class Query:
-    """What a visitor asks for. ``picture``: bytes of an uploaded reference picture; ``language``: None = the text's."""
-
-    source: str
-    text: str = ""
-    model: str = "lora"
-    strategy: str = "base_rank"
-    k: int = 10
-    picture: bytes | None = None
-    language: Language | None = None
-
-
-@dataclass(frozen=True)
-class ListQuality:
-    """ild: mean pairwise cosine distance, None without embeddings; coverage: share of reachable attribute values."""
-
-    ild: float | None
-    coverage: float
-
-
-@dataclass(frozen=True)
-class Card:
-    """One position of the list with what the model wrote on the item."""
-
-    ranked: RankedItem
-    prediction: Prediction
-
-
-@dataclass(frozen=True)
-class Listing:
-    """An answered query. ``base``: the quality of the list that Base makes of the same pool, to compare with.
-
-    readable, candidates: how many items were there to choose from, and for how many of them the model's answer was
-    valid. preset: of the run that read them.
-    """
-
-    answer: Answer
-    cards: tuple[Card, ...]
-    quality: ListQuality
-    base: ListQuality
-    candidates: int
-    readable: int
-    preset: str
 
 
 @dataclass(frozen=True)
@@ -135,7 +89,7 @@ class DemoService:
             language=query.language,
         )
         cards = tuple(Card(ranked, shelf.predictions[ranked.item.item_id]) for ranked in answer.ranked)
-        quality, base = _qualities(answer)
+        quality, base = qualities(answer)
         readable = sum(prediction.schema_valid for prediction in shelf.predictions.values())
         return Listing(answer, cards, quality, base, len(shelf.predictions), readable, shelf.preset)
 
@@ -243,20 +197,3 @@ def _only(candidates: CandidateSet, predictions: Mapping[str, Prediction]) -> Ca
         confidence=[candidates.confidence[row] for row in rows],
         embeddings=candidates.embeddings[rows],
     )
-
-
-def _qualities(answer: Answer) -> tuple[ListQuality, ListQuality]:
-    """Of the list shown, and of the list that Base makes of the same pool."""
-    from fvrec.rerank.diversify import BaseRank
-
-    places = {item_id: row for row, item_id in enumerate(answer.pool.item_ids)}
-    shown = [places[ranked.item.item_id] for ranked in answer.ranked]
-    return _quality(answer.pool, shown), _quality(answer.pool, BaseRank().rank(answer.pool, len(shown)))
-
-
-def _quality(pool: Pool, shown: Sequence[int] | NDArray[np.int64]) -> ListQuality:
-    from fvrec.rerank.metrics import coverage, ild
-
-    k = len(shown)
-    distance = ild(pool.embeddings[shown], k) if pool.embeddings.shape[1] else None
-    return ListQuality(distance, coverage(pool.values[shown], k, pool.values))

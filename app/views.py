@@ -17,7 +17,8 @@ from fvrec.errors import FvrecError
 from fvrec.schema import FIELDS, UNKNOWN
 
 if TYPE_CHECKING:
-    from app.service import Card, DemoService, Listing, ListQuality
+    from app.listing import Card, Listing, ListQuality
+    from app.service import DemoService
     from fvrec.records import Prediction
     from fvrec.rerank.constraints import Constraint, Language
 

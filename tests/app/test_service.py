@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.service import DemoService, Query
+from app.listing import Query
+from app.service import DemoService
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.records import Item
@@ -162,7 +163,7 @@ def test_threads_get_the_same_answer(demo_shop: Settings) -> None:
 def test_words_alone_need_no_torch(demo_shop: Settings) -> None:
     program = (
         "import sys; from pathlib import Path; from fvrec.config import Settings; "
-        "from app.service import DemoService, Query; "
+        "from app.listing import Query; from app.service import DemoService; "
         f"service = DemoService.open(Settings(root=Path({str(demo_shop.root)!r}))); "
         "assert 'sklearn' not in sys.modules, 'first paint'; "
         "service.ask(Query('embedded', 'blue', strategy='mmr')); "
