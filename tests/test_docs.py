@@ -185,3 +185,16 @@ def test_the_plan_has_the_schema() -> None:
 
 def test_the_changelog_names_this_version() -> None:
     assert re.search(rf"^## \[?{re.escape(fvrec.__version__)}\]?", read("CHANGELOG.md"), re.MULTILINE)
+
+
+def test_the_design_notes_name_what_is_there() -> None:
+    """Each function and class of a block stands in the module that the comment above it names."""
+    wrong, module = [], ROOT
+    for line in "\n".join(blocks("docs/design.md", "python")).splitlines():
+        heading = re.match(r"# ([\w/]+\.py)", line)
+        module = ROOT / heading[1] if heading else module
+        for found in re.finditer(r"\b(?:def|class) (\w+)|; (\w+)\(", line.split("  # ")[0]):
+            name = found[1] or found[2]
+            if not re.search(rf"\b(def|class|import)\b.*\b{name}\b", module.read_text(encoding="utf-8")):
+                wrong.append((module.name, name))
+    assert wrong == []
