@@ -10,7 +10,7 @@ import numpy as np
 
 from fvrec.config import Settings
 from fvrec.errors import SanityError
-from fvrec.records import Inputs, Item, Prediction, Split
+from fvrec.records import INPUTS, MODELS, Inputs, Item, Prediction, Split
 from tasks.context import Context
 from tasks.places import LABELLED, SERVED_INPUTS, adapter_dir, base_dir, relative, supervised_fields, tokenizer_dir
 from tasks.progress import bar
@@ -29,13 +29,10 @@ class Reading:
     inputs: Inputs
 
 
-_TEST = (Reading("test", "image"), Reading("test", "image_title"))
-READINGS: dict[str, tuple[Reading, ...]] = {
-    "base": _TEST,
-    "sft": _TEST,
-    # The list policy is trained on val items, as the VLM has seen those of the train split.
-    "lora": (*_TEST, Reading("test", "title"), Reading("val", SERVED_INPUTS)),
-}
+# Every model is judged on every variant of the test split. Of val they read what the page and the list policy use: the
+# policy is trained on val items, as the VLM has seen those of the train split.
+_READINGS = (*(Reading("test", inputs) for inputs in INPUTS), Reading("val", SERVED_INPUTS))
+READINGS: dict[str, tuple[Reading, ...]] = dict.fromkeys(MODELS, _READINGS)
 REQUIRED_VALID = {"sft": 0.5, "lora": 0.8}
 """Share of 30 answers that must be in the schema; the base never saw JSON and is exempt."""
 UNTAUGHT_PRESETS = ("smoke",)

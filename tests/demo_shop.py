@@ -53,8 +53,8 @@ def save_readings(
     test = [item for item in products if item.split == "test"]
     held_out = [item for item in products if item.split in ("val", "test")]
     lora = [read(item, "lora", "image_title", seed) for item in held_out]
-    _save_run(settings, f"{run_prefix}_base", [read(item, "base", "image_title", seed) for item in test])
-    _save_run(settings, f"{run_prefix}_sft", [read(item, "sft", "image_title", seed) for item in test])
+    _save_run(settings, f"{run_prefix}_base", [read(item, "base", "image_title", seed) for item in held_out])
+    _save_run(settings, f"{run_prefix}_sft", [read(item, "sft", "image_title", seed) for item in held_out])
     _save_run(settings, f"{run_prefix}_lora", [*lora, *(read(item, "lora", "image", seed + 1) for item in test)])
     return lora
 
