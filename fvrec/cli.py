@@ -182,7 +182,7 @@ def preview(
     from itertools import islice
 
     from fvrec.sources.preview import contact_sheet
-    from tasks.ingest import source_of
+    from tasks.source import source_of
 
     settings = settings_from(source=source, raw=raw, root=root, preset=preset, seed=seed)
     path = output or settings.reports / f"preview_{settings.source}.png"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
-from tasks.ingest import source_of
+from tasks.source import source_of
 
 
 def check_settings(settings: Settings) -> None:

@@ -9,26 +9,15 @@ from pathlib import Path
 from fvrec.artifacts import atomic_write, digest_tree
 from fvrec.catalog import build, check, profile, write_items
 from fvrec.config import Settings
-from fvrec.sources import Source, open_source
 from tasks.context import Context
 from tasks.progress import bar
+from tasks.source import source_of
 from tasks.stage import stage
 from warehouse import write
 
 DRAWN = "embedded"
 """The source whose photos are an output of the stage, not an input."""
 RELATIONS = ("items", "item_attributes", "quarantine")
-
-
-def source_of(settings: Settings) -> Source:
-    """The connector that the settings name; nothing is read yet."""
-    return open_source(
-        settings.source,
-        settings.raw_dir,
-        items=settings.budget.embedded_items,
-        seed=settings.seed,
-        limit=settings.limit,
-    )
 
 
 def _outputs(settings: Settings) -> list[Path]:

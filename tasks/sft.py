@@ -17,6 +17,7 @@ from tasks.context import Context
 from tasks.places import ITEM_RELATIONS, TOWER, base_dir, feature_dir, sft_file, tokenizer_dir
 from tasks.progress import bar, visible
 from tasks.stage import stage
+from tasks.threads import fitting_threads
 from warehouse import write
 
 if TYPE_CHECKING:
@@ -186,15 +187,16 @@ def _train(
     settings = context.settings
     plan = training_plan(settings, method)
     encoder = Encoder(tokenizer, model.config.visual_positions, settings.budget.max_length)
-    outcome = run_training(
-        model,
-        samples,
-        TrainingCollator(encoder, cache),
-        plan,
-        output=context.build(output),
-        log_file=settings.logs / f"train_{method}.log",
-        show_progress=visible(),
-    )
+    with fitting_threads(settings):
+        outcome = run_training(
+            model,
+            samples,
+            TrainingCollator(encoder, cache),
+            plan,
+            output=context.build(output),
+            log_file=settings.logs / f"train_{method}.log",
+            show_progress=visible(),
+        )
     _check_learned(outcome, method)
     write.save_curves(context.database, context.run_id, outcome.curve)
     context.save_metrics(_outcome_metrics(outcome, method))
