@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from fvrec.config import PRESETS, SOURCES, STRATEGIES, Settings
 from fvrec.errors import FvrecError
@@ -115,11 +116,15 @@ def show_summary(settings: Settings) -> None:
 
 
 def _as_table(rows: Sequence[SummaryRow], settings: Settings) -> Table:
-    table = Table("", "metric", "value [95 % interval]", title=f"{settings.source}, preset {settings.preset}")
-    for row in rows:
-        for position, (name, value) in enumerate(row.values.items()):
-            last = position == len(row.values) - 1
-            table.add_row(row.subject if position == 0 else "", name, escape(value), end_section=last)
+    """A section for each part of the loop: its metrics' names, then a line for each model or strategy."""
+    width = max((len(row.values) for row in rows), default=0)
+    title = f"{settings.source}, preset {settings.preset} (test split; intervals are in the reports)"
+    table = Table(*[""] * (width + 1), title=title, title_justify="left", show_header=False)
+    for part, group in groupby(rows, key=lambda row: row.part):
+        lines = list(group)
+        table.add_row(f"[bold]{part}", *(f"[bold]{name}" for name in lines[0].values))
+        for row in lines:
+            table.add_row(row.subject, *map(escape, row.values.values()), end_section=row is lines[-1])
     return table
 
 
@@ -137,7 +142,7 @@ def sql(
     from warehouse.read import Warehouse
 
     found = Warehouse(settings_from(root=root).snapshot).query(query, max_rows=max_rows)
-    table = Table(*found.columns)
+    table = Table(*(Column(name, overflow="fold") for name in found.columns))
     for row in found.rows:
         table.add_row(*("" if value is None else escape(str(value)) for value in row))
     out.print(table)
@@ -159,7 +164,7 @@ def ask(
 
     settings = settings_from(source=source, root=root)
     listing = DemoService.open(settings).ask(Query(settings.source, text, model, strategy, k))
-    table = Table("#", "item", "title", "score", "reason")
+    table = Table(*(Column(name, overflow="fold") for name in ("#", "item", "title", "score", "reason")))
     for ranked in listing.answer.ranked:
         cells = (ranked.item.item_id, ranked.item.title, f"{ranked.score:.2f}", ranked.explanation)
         table.add_row(str(ranked.position), *(escape(cell) for cell in cells))

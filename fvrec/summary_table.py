@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fvrec.records import Metric
-from fvrec.report_tables import ABSENT, number
+from fvrec.report_tables import ABSENT, plain
 
 LIST_LENGTH = 10
 _MODELS = {"base": "E0 base", "sft": "E1 sft", "lora": "E2 lora"}
@@ -27,7 +27,8 @@ class SummaryRow:
 def summary(metrics: Iterable[Metric]) -> list[SummaryRow]:
     """E0/E1/E2 (test split, each input variant, plain generation), base against rerank, and Base/MMR/RL at 10.
 
-    A number that no run has written yet is shown as absent; a part without any is left out.
+    A number that no run has written yet is shown as absent; a part without any is left out. Intervals stand in the
+    reports.
     """
     rows = [row for row in metrics if not row.slice and not row.field]
     return [*_extraction(rows), *_lists(rows, "rerank", _RERANK, ("base_rank", "rerank")), *_rl(rows)]
@@ -58,5 +59,5 @@ def _lists(rows: Sequence[Metric], stage: str, names: Sequence[str], strategies:
 
 
 def _values(rows: Sequence[Metric], names: Sequence[str]) -> dict[str, str]:
-    found = {row.metric: number(row) for row in rows if row.metric in names}
+    found = {row.metric: plain(row.value) for row in rows if row.metric in names}
     return {name: found.get(name, ABSENT) for name in names} if found else {}
