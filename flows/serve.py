@@ -31,7 +31,8 @@ def serve_flows(settings: Settings, *, port: int = 4200) -> None:
     """
     url = f"http://127.0.0.1:{port}/api"
     with _server(port, url), temporary_settings({PREFECT_API_URL: url}):
-        defaults = {"settings": settings.model_dump(mode="json")}
+        # A triggered run may start in another folder: it needs to know where this one's root is.
+        defaults = {"settings": settings.model_copy(update={"root": settings.root.resolve()}).model_dump(mode="json")}
         made = [flow.to_deployment(name=flow.name, parameters=defaults) for flow in FLOWS]
         serve(*cast(list[RunnerDeployment], made))
 

@@ -27,7 +27,8 @@ def _outputs(settings: Settings) -> list[Path]:
 
 def _config(settings: Settings) -> Mapping[str, object]:
     drawn = {"items": settings.budget.embedded_items} if settings.source == DRAWN else {}
-    return {"seed": settings.seed, "limit": settings.limit, "raw": str(settings.raw_dir), **drawn}
+    raw = None if settings.raw is None else str(settings.raw.resolve())
+    return {"seed": settings.seed, "limit": settings.limit, "raw": raw, **drawn}
 
 
 def _raw_files(settings: Settings) -> Mapping[str, str]:
