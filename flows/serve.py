@@ -34,7 +34,7 @@ def serve_flows(settings: Settings, *, port: int = 4200) -> None:
         # A triggered run may start in another folder: it needs to know where this one's root is.
         defaults = {"settings": settings.model_copy(update={"root": settings.root.resolve()}).model_dump(mode="json")}
         made = [flow.to_deployment(name=flow.name, parameters=defaults) for flow in FLOWS]
-        serve(*cast(list[RunnerDeployment], made))
+        serve(*cast(list[RunnerDeployment], made), pause_on_shutdown=False)
 
 
 @contextmanager
@@ -42,7 +42,8 @@ def _server(port: int, url: str) -> Iterator[None]:
     # The UI asks the port that this variable names; the --port option alone would leave it calling 4200.
     environment = {**os.environ, "PREFECT_SERVER_API_PORT": str(port), "PREFECT_UI_API_URL": url}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own interpreter and fixed words
+    # In a session of its own a Ctrl-C does not reach it: it is stopped below, after those who still talk to it.
+    process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own interpreter
     try:
         _wait(url, process)
         yield

@@ -119,7 +119,8 @@ def _as_table(rows: Sequence[SummaryRow], settings: Settings) -> Table:
     """A section for each part of the loop: its metrics' names, then a line for each model or strategy."""
     width = max((len(row.values) for row in rows), default=0)
     title = f"{settings.source}, preset {settings.preset} (test split; intervals are in the reports)"
-    table = Table(*[""] * (width + 1), title=title, title_justify="left", show_header=False)
+    columns = [Column(overflow="fold") for _ in range(width + 1)]
+    table = Table(*columns, title=title, title_justify="left", show_header=False)
     for part, group in groupby(rows, key=lambda row: row.part):
         lines = list(group)
         table.add_row(f"[bold]{part}", *(f"[bold]{name}" for name in lines[0].values))
