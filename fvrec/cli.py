@@ -152,6 +152,26 @@ def sql(
 
 
 @app.command()
+def results(
+    source: SourceOption = None,
+    root: RootOption = None,
+    preset: PresetOption = None,
+    output: Annotated[Path, typer.Option("--out", help="Folder for the page and the rows.")] = Path("docs/results"),
+) -> None:
+    """Write a run's numbers as a page and as JSON rows, to be kept under version control. No photos."""
+    from fvrec.artifacts import atomic_write
+    from fvrec.report_results import results_page, results_rows
+    from tasks.report import collect
+
+    settings = settings_from(source=source, root=root, preset=preset)
+    data = collect(settings)
+    stem = output / f"{settings.source}-{settings.preset}"
+    for path, text in ((stem.with_suffix(".md"), results_page(data)), (stem.with_suffix(".json"), results_rows(data))):
+        atomic_write(path, text)
+        out.print(path, soft_wrap=True, highlight=False)
+
+
+@app.command()
 def ask(
     text: Annotated[str, typer.Argument(help="What you want, in English or Chinese.")],
     source: SourceOption = None,

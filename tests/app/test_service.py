@@ -42,7 +42,9 @@ def test_it_offers_what_was_read_and_not_trained_on(demo_shop: Settings, service
     assert {card.ranked.item.split for card in everything.cards} == {"val", "test"}
     assert everything.candidates == len(everything.cards) == len(held_out(demo_shop, "val", "test"))
     by_sft = service.ask(Query("embedded", "blue", model="sft", k=1000))
-    assert {card.ranked.item.item_id for card in by_sft.cards} == {card.ranked.item.item_id for card in everything.cards}
+    assert {card.ranked.item.item_id for card in by_sft.cards} == {
+        card.ranked.item.item_id for card in everything.cards
+    }
 
 
 def test_what_was_read_of_picture_and_title_goes_before_the_picture_alone(service: DemoService) -> None:

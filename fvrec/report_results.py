@@ -1,0 +1,65 @@
+"""The numbers of one run to keep under version control: a page for people and every metric row as JSON. No photos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from fvrec.records import Metric
+from fvrec.report import DIFFERENCE, ReportData
+from fvrec.report_tables import Table, choose, environment, pivot
+
+_LISTS_AT = 10
+
+
+def results_page(data: ReportData) -> str:
+    """Markdown: commands, splits, extraction by model and input variant, per field, rerank, list policy."""
+    extraction = [row for row in data.of_stage("extraction") if row.split == "test" and not row.slice]
+    return (
+        environment()
+        .get_template("results.md.j2")
+        .render(
+            data=data,
+            profile=pivot(_profile(data), row=("metric", "split"), column="source"),
+            overall=pivot([row for row in extraction if not row.field], row=("inputs", "metric"), column="model"),
+            fields={
+                inputs: pivot(
+                    [row for row in extraction if row.field and row.inputs == inputs],
+                    row=("field", "metric"),
+                    column="model",
+                )
+                for inputs in sorted({row.inputs for row in extraction})
+            },
+            training=pivot(data.of_stage("features", "pretrain", "sft", "lora"), row="metric", column="stage"),
+            rerank=_levels(data, "rerank"),
+            rerank_paired=_paired(data, "rerank"),
+            lists=_levels(data, "rl"),
+            lists_paired=_paired(data, "rl"),
+        )
+    )
+
+
+def results_rows(data: ReportData) -> str:
+    """Every metric row of the run's stages, one JSON object a line of one JSON list; value distributions left out."""
+    rows = [asdict(row) for row in data.metrics if row.metric not in ("value_count", "value_share")]
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows) + "\n]\n"
+
+
+def _profile(data: ReportData) -> list[Metric]:
+    wanted = ("rows_in", "items", "quarantined", "readable_share", "duplicate_images", "groups")
+    return [row for row in choose(data.of_stage("ingest"), *wanted) if not row.field and not row.slice]
+
+
+def _levels(data: ReportData, stage: str) -> Table:
+    rows = [row for row in data.of_stage(stage) if not row.metric.endswith(DIFFERENCE)]
+    return pivot(_whole(rows), row="metric", column="strategy")
+
+
+def _paired(data: ReportData, stage: str) -> Table:
+    rows = [row for row in data.of_stage(stage) if row.metric.endswith(DIFFERENCE)]
+    return pivot(_whole(rows), row=("strategy", "params"), column="metric")
+
+
+def _whole(rows: Sequence[Metric]) -> list[Metric]:
+    return [row for row in rows if not row.slice and row.k in (-1, _LISTS_AT)]
