@@ -31,7 +31,7 @@ class MiniMindVlmConfig(PreTrainedConfig):
         self,
         tower: str = "lite0",
         image_tokens: int = 49,
-        streams: tuple[int, ...] = (1280, 192),
+        streams: tuple[int, ...] = (1280, 256),
         image_token_id: int = 0,
         llm: dict[str, Any] | None = None,
         **kwargs: Any,

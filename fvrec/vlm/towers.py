@@ -44,14 +44,18 @@ class Tower(Protocol):
 
 
 class Lite0Tower:
-    """EfficientNet-Lite0 features (7x7 cells x 1280, halved) beside the same cells' RGB patches (192, [-1, 1])."""
+    """EfficientNet-Lite0 features (7x7 cells x 1280, halved) beside the same cells' colours (256, [-1, 1]).
+
+    Colours: the cell's 8x8 RGB patch of a thumbnail (192) and its histogram over 4x4x4 RGB boxes (64). Which colour a
+    patch shows is no linear function of its pixels; of the histogram it is.
+    """
 
     name = "lite0"
     image_size = 224
     tokens = 49
-    streams: tuple[int, ...] = (1280, 192)
+    streams: tuple[int, ...] = (1280, 256)
     _grid = 7
-    _version = 1  # of the preprocessing below
+    _version = 2  # of the preprocessing below
 
     def __init__(self) -> None:
         self._network, self._weights_digest = _load_lite0()
@@ -72,14 +76,17 @@ class Lite0Tower:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             deep = self._network.extract_features(normalised)  # [B, 1280, 7, 7]
         deep = deep.float().flatten(2).transpose(1, 2).div_(2)  # [B, 49, 1280]
-        return torch.cat([deep, _colour_patches(image, self._grid)], dim=2).half().numpy()
+        return torch.cat([deep, _colours(image, self._grid)], dim=2).half().numpy()
 
 
-def _colour_patches(image: Tensor, grid: int, patch: int = 8) -> Tensor:
-    """``[B, 3, S, S]`` in [0, 1] -> ``[B, grid*grid, 3*patch*patch]`` in [-1, 1], row-major like the deep features."""
+def _colours(image: Tensor, grid: int, patch: int = 8, levels: int = 4) -> Tensor:
+    """``[B, 3, S, S]`` in [0, 1] -> ``[B, grid*grid, 3*patch*patch + levels**3]``, row-major like the deep features."""
     thumbnail = functional.interpolate(image, size=(grid * patch, grid * patch), mode="area")
-    patches = functional.unfold(thumbnail, kernel_size=patch, stride=patch)  # [B, 3*64, 49]
-    return patches.transpose(1, 2) * 2 - 1
+    patches = functional.unfold(thumbnail, kernel_size=patch, stride=patch).transpose(1, 2)  # [B, 49, 3*64]
+    level = (patches * levels).long().clamp_(0, levels - 1).unflatten(2, (3, patch * patch))  # [B, 49, 3, 64]
+    box = (level[:, :, 0] * levels + level[:, :, 1]) * levels + level[:, :, 2]
+    histogram = functional.one_hot(box, levels**3).float().mean(dim=2)  # [B, 49, 64]
+    return torch.cat([patches * 2 - 1, histogram], dim=2)
 
 
 @cache

@@ -22,17 +22,21 @@ def flat(colour: tuple[int, int, int]) -> np.ndarray:
 
 def test_shape_and_colour_stream() -> None:
     features = TOWER.encode(np.stack([flat((255, 0, 0)), flat((0, 0, 0))]))
-    assert features.shape == (2, 49, 1472)
-    colour = features[:, :, 1280:].reshape(2, 49, 3, 64)
-    assert np.all(colour[0, :, 0] == 1)
-    assert np.all(colour[0, :, 1:] == -1)
-    assert np.all(colour[1] == -1)
+    assert features.shape == (2, 49, 1536)
+    patches = features[:, :, 1280:1472].reshape(2, 49, 3, 64)
+    assert np.all(patches[0, :, 0] == 1)
+    assert np.all(patches[0, :, 1:] == -1)
+    assert np.all(patches[1] == -1)
+    histogram = features[:, :, 1472:]
+    assert np.all(histogram.sum(axis=2) == 1)
+    assert np.all(histogram[0, :, 3 * 16] == 1)  # red: highest of four levels, no green, no blue
+    assert np.all(histogram[1, :, 0] == 1)
 
 
 def test_cells_lie_where_the_picture_says() -> None:
     pixels = flat((0, 0, 0))
     pixels[:32, -32:] = 255  # the cell at the top right: row 0, column 6
-    patches = TOWER.encode(pixels[None])[0, :, 1280:]
+    patches = TOWER.encode(pixels[None])[0, :, 1280:1472]
     assert [index for index, patch in enumerate(patches) if patch.max() > 0] == [6]
 
 
