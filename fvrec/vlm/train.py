@@ -39,8 +39,10 @@ from fvrec.vlm.weights import model_digest, save_partial, write_base_digest
 
 Method = Literal["pretrain", "sft", "lora"]
 VARIANT_SHARES: Mapping[str, float] = {"image": 0.50, "image_title": 0.15, "title": 0.35}
-"""How often each input variant is drawn. The image alone is the hardest and the one that extraction is judged by; beside
-an image the model need not read the title, so titles are learned from alone."""
+"""How often each input variant is drawn. The image alone is the hardest and the one that extraction is judged by.
+
+Beside an image the model need not read the title, so titles are learned from alone.
+"""
 
 
 @dataclass(frozen=True)
