@@ -109,8 +109,13 @@ def show_summary(settings: Settings) -> None:
     from fvrec.summary_table import summary
     from warehouse.read import Warehouse
 
-    metrics = Warehouse(settings.database).metrics(source=settings.source)
-    out.print(_as_table(summary([row for row in metrics if row.preset == settings.preset]), settings))
+    metrics = [
+        row for row in Warehouse(settings.database).metrics(source=settings.source) if row.preset == settings.preset
+    ]
+    out.print(_as_table(summary(metrics), settings))
+    tokens = [f"{row.stage} {row.value:.1f}" for row in metrics if row.metric == "tokens_per_sample"]
+    if tokens:
+        out.print(f"Text tokens per training sample: {', '.join(tokens)}", highlight=False)
     for path in sorted(settings.reports.glob("*")):
         out.print(f"  {path}", soft_wrap=True, highlight=False)
 
