@@ -1,7 +1,7 @@
 """Extraction metrics on silver labels: validity rates, accuracy, micro- and macro-F1, majority share, confusions.
 
-An invalid answer predicts nothing, so it is wrong in every field. Only fields that the source supervises are scored,
-and of those only the items that have a label.
+An invalid answer is a wrong claim in every field: it costs precision and recall. ``unknown`` claims nothing and costs
+recall only. Only fields that the source supervises are scored, and of those only the items that have a label.
 """
 
 from __future__ import annotations
@@ -126,13 +126,14 @@ def _per_field(scored: Sequence[FieldScore], seed: int) -> list[Metric]:
 
 
 def _overall(scored: Sequence[FieldScore], seed: int) -> list[Metric]:
-    """``micro_f1``: 2·TP / (answers + labels) over all fields, where an invalid answer answers nothing."""
+    """``micro_f1``: 2·TP / (claims + labels) over all fields; an invalid answer is a wrong claim."""
     per_item: dict[str, list[tuple[float, float, float]]] = {}
     for score in scored:
         for item_id, correct, predicted in zip(score.item_ids, score.correct, score.predicted, strict=True):
-            # An answer of `unknown` is no claim, so it costs recall but not precision.
-            answered = float(predicted not in (INVALID, UNKNOWN))
-            per_item.setdefault(item_id, []).append((correct, answered, 1.0))
+            # An answer of `unknown` is no claim, so it costs recall but not precision; breaking the schema is no way
+            # to abstain.
+            claimed = float(predicted != UNKNOWN)
+            per_item.setdefault(item_id, []).append((correct, claimed, 1.0))
     counts = np.array([np.sum(rows, axis=0) for rows in per_item.values()]).reshape(-1, 3)
     low, high = _micro_f1_interval(counts, seed)
     macro = float(np.mean([score.macro_f1 for score in scored])) if scored else float("nan")
@@ -143,8 +144,8 @@ def _overall(scored: Sequence[FieldScore], seed: int) -> list[Metric]:
 
 
 def _micro_f1(counts: NDArray[np.float64]) -> float:
-    correct, answered, labelled = counts.sum(axis=0)
-    return float(2 * correct / (answered + labelled)) if labelled else float("nan")
+    correct, claimed, labelled = counts.sum(axis=0)
+    return float(2 * correct / (claimed + labelled)) if labelled else float("nan")
 
 
 def _micro_f1_interval(counts: NDArray[np.float64], seed: int, resamples: int = 1000) -> tuple[float, float]:

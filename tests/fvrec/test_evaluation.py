@@ -56,12 +56,22 @@ def value(metric: str, field: str = "", slice_: str = "") -> float:
         ("majority_share", "category", Fraction(1)),
         # red: one right, no wrong claim, two missed: 2*1/(1+3); blue: none right: 0. Mean of the two.
         ("macro_f1", "color", Fraction(1, 2) / 2),
-        # Right: 1 + 3. Claims: color red, blue (unknown is none) = 2; category 3. Labels: 4 + 5.
-        ("micro_f1", "", Fraction(2 * 4, 5 + 9)),
+        # Right: 1 + 3. Claims: color red, blue and one invalid (unknown is none) = 3; category 3 and two invalid = 5.
+        # Labels: 4 + 5.
+        ("micro_f1", "", Fraction(2 * 4, 8 + 9)),
     ],
 )
 def test_by_hand(metric: str, field: str, expected: Fraction) -> None:
     assert value(metric, field) == pytest.approx(float(expected))
+
+
+def test_an_invalid_answer_costs_more_than_unknown() -> None:
+    def micro_f1(second: Prediction) -> float:
+        metrics = evaluate([answer(0, "red"), second], TRUTH, ["color"], seed=0).metrics
+        return next(m.value for m in metrics if m.metric == "micro_f1")
+
+    assert micro_f1(answer(1, UNKNOWN)) == pytest.approx(2 / (1 + 2))
+    assert micro_f1(invalid(1, json_valid=False)) == pytest.approx(2 / (2 + 2))
 
 
 def test_failures_are_counted_by_class() -> None:
