@@ -127,9 +127,10 @@ def rerank_report(data: ReportData) -> str:
 
 
 def rl_report(data: ReportData) -> str:
-    """Base, MMR, RL and what else was compared: metrics with intervals, paired differences, the trade-off."""
+    """Base, MMR, greedy, RL and random order: metrics with intervals, paired differences, the trade-off."""
     rows = data.of_stage("rl")
     paired = [row for row in rows if row.metric.endswith(DIFFERENCE)]
+    over_start = [row for row in choose(paired, "true_reward_difference") if row.params.get("against") == "greedy"]
     levels = [row for row in rows if not row.metric.endswith(DIFFERENCE)]
     return _render(
         "rl_report.md.j2",
@@ -137,6 +138,7 @@ def rl_report(data: ReportData) -> str:
         table=pivot([row for row in levels if not row.slice], row="metric", column="strategy"),
         sliced=pivot([row for row in levels if row.slice], row=("metric", "slice"), column="strategy"),
         paired=pivot(paired, row=("strategy", "metric"), column="params"),
+        over_start=over_start,
         curves=_curves(data.curves, "rl"),
     )
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fvrec.records import Metric
 
 ABSENT = "–"
-_ORDER = ("base", "sft", "lora", "base_rank", "mmr", "rl")
+_ORDER = ("base", "sft", "lora", "base_rank", "mmr", "greedy", "rl")
 """Models and strategies in the order of the argument; what is not named here follows in the order of its rows."""
 
 

@@ -15,6 +15,7 @@ from fvrec.records import CurvePoint, Metric, Ranking
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
 from fvrec.rl.items import ItemTable
+from fvrec.rl.policy import greedy_ranker
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import ListScores, RandomRank, rank_all, score_lists
@@ -86,7 +87,9 @@ def evaluate(
     source: str = "",
     preset: str = "",
 ) -> RlEvaluation:
-    """Rank every request by Base, MMR, the policy and at random, and judge the lists by what is true.
+    """Rank every request by Base, MMR, greedily, by the policy and at random; judge the lists by what is true.
+
+    ``greedy`` is what the policy was before training (``greedy_ranker``): the difference against it is what PPO added.
 
     Metrics (95 % intervals over users): true_reward, ndcg, ild, coverage at ``k`` for each strategy, and the paired
     differences ``<metric>_difference`` of the policy against each other strategy (``params: {"against": …}``).
@@ -94,7 +97,7 @@ def evaluate(
     """
     if not requests:
         raise FvrecError("there are no requests to evaluate on")
-    rankers: list[Ranker] = [BaseRank(), mmr, policy, RandomRank(seed)]
+    rankers: list[Ranker] = [BaseRank(), mmr, greedy_ranker(reward), policy, RandomRank(seed)]
     lists = {ranker.name: rank_all(ranker, requests, k) for ranker in rankers}
     scores = {name: score_lists(requests, chosen, reward) for name, chosen in lists.items()}
     common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}

@@ -123,11 +123,10 @@ class SetPolicy(MaskableActorCriticPolicy):
 
 
 class PolicyRanker:
-    """A trained network as a Ranker: takes the best available candidate, ``k`` times. No randomness."""
+    """A network as a Ranker: takes the best available candidate, ``k`` times. No randomness."""
 
-    name = "rl"
-
-    def __init__(self, network: SetNetwork) -> None:
+    def __init__(self, network: SetNetwork, name: str = "rl") -> None:
+        self.name = name
         self._network = network.eval()
 
     def rank(self, pool: Pool, k: int) -> NDArray[np.int64]:
@@ -145,3 +144,14 @@ class PolicyRanker:
         logits, _ = self._network(torch.from_numpy(features.observe()))
         allowed = torch.from_numpy(features.available)
         return int(logits.masked_fill(~allowed, -torch.inf).argmax(dim=-1))
+
+
+def greedy_ranker(reward: RewardConfig) -> PolicyRanker:
+    """The network before any training, which PPO starts from: the largest estimated marginal gain, item by item.
+
+    The gain is the reward's own formula with what a ranker can see in the place of the truth: estimated relevance,
+    predicted attributes, and no long-tail term. What training adds is measured against this.
+    """
+    # Its random layers end in zeros and move no logit: they must not move the caller's random stream either.
+    with torch.random.fork_rng(devices=[]):
+        return PolicyRanker(SetNetwork(PolicyConfig(reward=reward)), name="greedy")

@@ -45,6 +45,7 @@ def _run(stage: str) -> Run:
 def data() -> ReportData:
     metric = Metric(stage="extraction", metric="micro_f1", value=0.5, split="test", inputs="image", mode="raw")
     difference = {"ci_low": 0.1, "ci_high": 0.3, "params": {"against": "mmr"}}
+    reward = Metric("rl", "true_reward_difference", 0.05, ci_low=-0.01, ci_high=0.11, k=10, strategy="rl", n=90)
     return ReportData(
         source="embedded",
         preset="smoke",
@@ -65,6 +66,7 @@ def data() -> ReportData:
             Metric(stage="rl", metric="ndcg", k=10, strategy="mmr", value=0.7, params={"trade_off": 0.5}),
             Metric(stage="rl", metric="ndcg", k=10, strategy="rl", value=0.8),
             Metric(stage="rl", metric="ndcg_difference", k=10, strategy="rl", value=0.2, **difference),
+            replace(reward, params={"against": "greedy"}),
         ],
         predictions={"base": [_invalid("b"), _invalid("a")], "lora": [_answer("a"), _answer("b", color="red")]},
         confusions=[Confusion("lora", "image", "raw", "test", "color", "blue", "red", 4)],
@@ -101,6 +103,11 @@ def test_every_file_is_made_and_twice_the_same(data: ReportData) -> None:
         ("rerank_report.md", "| 1 | a | Blue dress | 1.500 | blue dress: matches |"),
         ("rl_report.md", "| ndcg@10 | 0.700 | 0.800 |"),
         ("rl_report.md", "| rl | ndcg_difference@10 | 0.200 [0.100, 0.300] |"),
+        (
+            "rl_report.md",
+            "Training adds 0.050 [-0.010, 0.110] true reward per list of 10 (`rl` minus `greedy`",
+        ),
+        ("rl_report.md", "no gain of training over the rule it starts from is shown"),
         ("rl_report.md", "| 0.700 | 0.300 | trade_off=0.5 |"),
         ("README_run.md", "fvrec ingest --seed 7\nfvrec sft --seed 7\n```"),
         ("README_run.md", "| ingest | `ingest-1` | 2025-03-01 12:00:00 | 9.0 | `c0dec0dec0de` |"),

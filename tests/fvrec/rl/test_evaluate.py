@@ -11,6 +11,7 @@ from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rl.env import EnvConfig, ListEnv
 from fvrec.rl.evaluate import RlEvaluation, evaluate, evaluate_policy, tune_mmr
 from fvrec.rl.items import ItemTable
+from fvrec.rl.policy import PolicyConfig, PolicyRanker, SetNetwork
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import RandomRank, rank_all, score_lists
@@ -41,6 +42,21 @@ def test_the_policy_beats_base_and_random_order_on_users_and_items_it_never_saw(
         assert gain.n == 150
 
 
+def test_what_training_adds_is_measured_against_the_rule_it_starts_from(evaluation: RlEvaluation) -> None:
+    gain = evaluation.metric("true_reward_difference", "rl", against="greedy")
+    levels = [evaluation.metric("true_reward", strategy).value for strategy in ("rl", "greedy")]
+    assert gain.value == pytest.approx(levels[0] - levels[1])
+    assert gain.n == 150
+    assert levels[1] > evaluation.metric("true_reward", "base_rank").value
+
+
+def test_an_untrained_policy_is_the_greedy_one(test_requests: list[Request]) -> None:
+    untrained = PolicyRanker(SetNetwork(PolicyConfig(hidden=8, reward=REWARD)))
+    found = evaluate(test_requests[:20], policy=untrained, mmr=Mmr(), k=10, reward=REWARD, seed=0)
+    gain = found.metric("true_reward_difference", "rl", against="greedy")
+    assert (gain.value, gain.ci_low, gain.ci_high) == (0.0, 0.0, 0.0)
+
+
 def test_it_gives_more_diverse_lists_than_base_for_little_relevance(evaluation: RlEvaluation) -> None:
     base, policy = (
         {m: evaluation.metric(m, s).value for m in ("ndcg", "ild", "coverage")} for s in ("base_rank", "rl")
@@ -54,7 +70,7 @@ def test_every_strategy_has_every_number_with_its_interval(evaluation: RlEvaluat
     levels = [metric for metric in evaluation.metrics if not metric.metric.endswith("_difference")]
     assert {(m.strategy, m.metric) for m in levels} == {
         (strategy, name)
-        for strategy in ("base_rank", "mmr", "rl", "random")
+        for strategy in ("base_rank", "mmr", "greedy", "rl", "random")
         for name in ("true_reward", "ndcg", "ild", "coverage")
     }
     for metric in evaluation.metrics:

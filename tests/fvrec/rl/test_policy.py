@@ -12,7 +12,7 @@ from fvrec.rerank.diversify import BaseRank
 from fvrec.rerank.pool import Pool
 from fvrec.rl.features import FEATURES, ListFeatures
 from fvrec.rl.items import ItemTable
-from fvrec.rl.policy import PolicyConfig, PolicyRanker, SetNetwork
+from fvrec.rl.policy import PolicyConfig, PolicyRanker, SetNetwork, greedy_ranker
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.users import sample_users
@@ -83,8 +83,26 @@ def test_without_redundancy_and_novelty_the_untrained_policy_is_the_relevance_or
 def test_with_redundancy_it_avoids_a_twin(request_factory: Callable[..., Request]) -> None:
     twin = {"color": "red", "category": "dress"}
     pool = request_factory([twin, twin, {"color": "blue", "category": "jeans"}], [0.9, 0.85, 0.7]).pool
-    greedy = PolicyRanker(SetNetwork(PolicyConfig(reward=RewardConfig(redundancy=0.5, novelty=0.0))))
+    greedy = greedy_ranker(RewardConfig(redundancy=0.5, novelty=0.0))
     assert greedy.rank(pool, 3).tolist() == [0, 2, 1]
+
+
+def test_the_greedy_start_takes_the_largest_estimated_gain(request_factory: Callable[..., Request]) -> None:
+    party, casual = {"color": "red", "style": "party"}, {"color": "blue", "style": "casual"}
+    pool = request_factory([party, party, casual, {}], [0.9, 0.8, 0.5, 0.6]).pool
+    # Start: .9 + .1 first. Then, at discount .63: the twin .50 - .2; casual .32 - 0 + .1; nothing known .38.
+    # Third, at discount .5: the twin .4 - .2; nothing known .3.
+    greedy = greedy_ranker(RewardConfig(redundancy=0.2, novelty=0.2))
+    assert greedy.name == "greedy"
+    assert greedy.rank(pool, 4).tolist() == [0, 2, 3, 1]
+
+
+def test_the_greedy_start_leaves_the_random_stream_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    greedy_ranker(RewardConfig())
+    torch.testing.assert_close(torch.rand(3), expected)
 
 
 def test_features_of_a_batch_are_those_of_each_pool_alone(pools: list[Pool]) -> None:
