@@ -132,7 +132,7 @@ def mmr_curve(requests: Sequence[Request], k: int, reward: RewardConfig) -> list
 
 def _requests(items: ItemTable, population: Population, budget: RlBudget, seed: int) -> list[Request]:
     pool_size = min(budget.pool_size, len(items))
-    return RequestSampler(items, population.users, pool_size).of_every_user(seed=seed)
+    return RequestSampler(items, population.users, pool_size, population.interactions).of_every_user(seed=seed)
 
 
 def _levels(scores: Mapping[str, ListScores], common: Mapping[str, Any], mmr: Mmr) -> list[Metric]:

@@ -58,12 +58,12 @@ class ItemTable:
     @cached_property
     def value_share(self) -> NDArray[np.float64]:
         """``[10, VALUE_SLOTS]``: share of each true value among the items that have one; zeros where no item has."""
-        share = np.zeros((len(FIELDS), VALUE_SLOTS))
-        for column, unknown in enumerate(UNKNOWN_CODES):
-            codes = self.true_values[:, column]
-            counts = np.bincount(codes[codes != unknown], minlength=VALUE_SLOTS)
-            share[column] = counts / max(1, counts.sum())
-        return share
+        return _value_share(self.true_values)
+
+    @cached_property
+    def predicted_share(self) -> NDArray[np.float64]:
+        """``value_share`` as the extractor reads it: all that a ranker may know of the catalogue's distribution."""
+        return _value_share(self.predicted_values)
 
     @cached_property
     def long_tail(self) -> NDArray[np.float32]:
@@ -93,6 +93,15 @@ def build_items(items: Sequence[Item], predictions: Iterable[Prediction], embedd
         confidence=np.asarray(confidence, dtype=np.float32).reshape(len(items), len(FIELDS)),
         embeddings=_unit_rows(np.asarray(embeddings, dtype=np.float32)),
     )
+
+
+def _value_share(values: NDArray[np.int16]) -> NDArray[np.float64]:
+    share = np.zeros((len(FIELDS), VALUE_SLOTS))
+    for column, unknown in enumerate(UNKNOWN_CODES):
+        codes = values[:, column]
+        counts = np.bincount(codes[codes != unknown], minlength=VALUE_SLOTS)
+        share[column] = counts / max(1, counts.sum())
+    return share
 
 
 def _unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fvrec.errors import FvrecError
-from fvrec.records import User
+from fvrec.records import Interaction, User
 from fvrec.rerank.pool import UNKNOWN_CODES, Pool
 from fvrec.rl.items import ItemTable
 from fvrec.rl.users import match_table, relevance
@@ -47,11 +47,14 @@ class RequestSampler:
     """Requests of some users over the items of one split.
 
     A pool is a weighted sample without replacement that leans to the user's estimate, as a recall stage would, in
-    random order: a ranker that cannot tell candidates apart gains nothing from ties.
+    random order: a ranker that cannot tell candidates apart gains nothing from ties. What the user has bought, by
+    ``interactions``, is recalled only when the other items do not fill the pool: the estimate was made from it.
     Raises FvrecError without users or when ``pool_size`` exceeds the items.
     """
 
-    def __init__(self, items: ItemTable, users: Sequence[User], pool_size: int) -> None:
+    def __init__(
+        self, items: ItemTable, users: Sequence[User], pool_size: int, interactions: Sequence[Interaction] = ()
+    ) -> None:
         if not users:
             raise FvrecError("there are no users to sample requests for")
         if not 1 <= pool_size <= len(items):
@@ -59,6 +62,7 @@ class RequestSampler:
         self.pool_size = pool_size
         self._items = items
         self._users = tuple(users)
+        self._bought = _bought_rows(items, interactions)
         self._true_match = np.stack([match_table(user.preferences) for user in users])
         self._seen_match = np.stack([match_table(user.estimate) for user in users])
 
@@ -92,6 +96,7 @@ class RequestSampler:
         believed = self._believed_match(index, np.arange(len(self._items)))
         score = relevance(believed, self._items.predicted_values)
         keys = RECALL_SHARPNESS * score + rng.gumbel(size=len(self._items))
+        keys[self._bought.get(self._users[index].user_id, [])] = -np.inf
         return rng.permutation(np.argpartition(-keys, self.pool_size - 1)[: self.pool_size])
 
     def _pool(self, index: int, rows: NDArray[np.int64]) -> Pool:
@@ -111,3 +116,13 @@ class RequestSampler:
         # A doubtful reading says little either way: it moves towards 0.5, what an unknown value gets.
         believed = 0.5 + self._items.confidence[rows] * (raw - 0.5)
         return np.where(values == UNKNOWN_CODES, np.float32(0.5), believed).astype(np.float32)
+
+
+def _bought_rows(items: ItemTable, interactions: Sequence[Interaction]) -> dict[str, list[int]]:
+    """user_id -> rows of the table that the user bought; purchases of items outside it are in no pool anyway."""
+    rows = {item_id: row for row, item_id in enumerate(items.item_ids)}
+    bought: dict[str, list[int]] = {}
+    for interaction in interactions:
+        if interaction.item_id in rows:
+            bought.setdefault(interaction.user_id, []).append(rows[interaction.item_id])
+    return bought

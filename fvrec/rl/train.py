@@ -21,7 +21,7 @@ from fvrec.rl.items import ItemTable
 from fvrec.rl.policy import PolicyConfig, PolicyRanker, SetNetwork, SetPolicy
 from fvrec.rl.requests import Request, RequestSampler, RequestSource
 from fvrec.rl.reward import list_reward
-from fvrec.rl.users import sample_users
+from fvrec.rl.users import sample_population
 from fvrec.rl.vec_env import ListVecEnv
 from fvrec.stats import paired_difference
 
@@ -86,8 +86,8 @@ def train_policy(
 
 def request_sampler(items: ItemTable, budget: RlBudget, *, seed: int) -> RequestSampler:
     """Requests of the training users over ``items``."""
-    users = sample_users(items, n=budget.train_users, split="train", seed=seed)
-    return RequestSampler(items, users, min(budget.pool_size, len(items)))
+    crowd = sample_population(items, n=budget.train_users, split="train", seed=seed)
+    return RequestSampler(items, crowd.users, min(budget.pool_size, len(items)), crowd.interactions)
 
 
 def train_on(

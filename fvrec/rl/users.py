@@ -42,8 +42,9 @@ def sample_population(items: ItemTable, *, n: int, split: Split, seed: int, sour
     A user likes a mixture of two prototype items. Each field matters to a degree of its own in [0, 1]: preferences are
     that share of the prototypes' values, and for the rest the catalogue's own distribution. The user then buys 3 to 8
     items, likelier the more they suit; the estimate counts the *predicted* values of these, weighted by confidence, on
-    top of a weak prior (the catalogue's distribution). Ids and random streams differ between splits. A field that no
-    item knows gets all its weight on ``unknown``. Raises FvrecError on an unknown split or ``n`` below 1.
+    top of a weak prior (the distribution of *predicted* values in the catalogue). Ids and random streams differ between
+    splits. A field that no item knows gets all its weight on ``unknown``. Raises FvrecError on an unknown split or
+    ``n`` below 1.
     """
     if split not in SPLITS:
         raise FvrecError("unknown split", found=split, allowed=SPLITS)
@@ -132,7 +133,9 @@ def _draw_purchases(items: ItemTable, preferences: NDArray[np.float64], rng: np.
 
 
 def _estimate(items: ItemTable, bought: NDArray[np.int64]) -> NDArray[np.float64]:
-    return PRIOR_STRENGTH * items.value_share + _count_values(items.predicted_values[bought], items.confidence[bought])
+    """Counts of what rankers may know: predicted values alone, in the purchases and in the prior."""
+    seen = _count_values(items.predicted_values[bought], items.confidence[bought])
+    return PRIOR_STRENGTH * items.predicted_share + seen
 
 
 def _count_values(values: NDArray[np.int16], weight: NDArray[np.floating]) -> NDArray[np.float64]:

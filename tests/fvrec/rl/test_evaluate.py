@@ -16,15 +16,15 @@ from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import RandomRank, rank_all, score_lists
 from fvrec.rl.train import PpoConfig, train_policy
-from fvrec.rl.users import sample_users
+from fvrec.rl.users import sample_population, sample_users
 
 REWARD = RewardConfig()
 
 
 @pytest.fixture(scope="module")
 def test_requests(test_items: ItemTable) -> list[Request]:
-    users = sample_users(test_items, n=150, split="test", seed=7)
-    return RequestSampler(test_items, users, 40).of_every_user(seed=7)
+    crowd = sample_population(test_items, n=150, split="test", seed=7)
+    return RequestSampler(test_items, crowd.users, 40, crowd.interactions).of_every_user(seed=7)
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,9 @@ def test_unknown_is_in_no_distribution_and_no_tail() -> None:
     assert items.long_tail.tolist() == [0.0] * 10
     assert items.value_share[COLOR, VALUES["color"].index("black")] == 1.0
     assert items.value_share[FIELDS.index("style")].sum() == 0.0
+    misread = replace(items, predicted_values=encode_values([{"color": "red"}] * 3 + [{"color": "blue"}] + [{}] * 6))
+    assert misread.predicted_share[COLOR, VALUES["color"].index("red")] == 3 / 4
+    assert misread.value_share[COLOR, VALUES["color"].index("black")] == 1.0
 
 
 def test_predictions_are_joined_by_id_and_invalid_ones_know_nothing() -> None:

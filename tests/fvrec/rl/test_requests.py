@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fvrec.errors import FvrecError
+from fvrec.records import Interaction
 from fvrec.rerank.diversify import BaseRank
 from fvrec.rl.items import ItemTable
 from fvrec.rl.requests import RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import RandomRank, rank_all, score_lists
-from fvrec.rl.users import sample_users
+from fvrec.rl.users import sample_population, sample_users
 from fvrec.stats import paired_difference
 
 
@@ -36,6 +38,20 @@ def test_the_pool_tells_nothing_of_the_truth(val_items: ItemTable) -> None:
         for name in ("relevance", "embeddings", "values", "field_match"):
             np.testing.assert_array_equal(getattr(honest.pool, name), getattr(changed.pool, name))
         assert not np.array_equal(honest.true_relevance, changed.true_relevance)
+
+
+def test_what_the_user_bought_is_recalled_only_when_nothing_else_is_left(val_items: ItemTable) -> None:
+    crowd = sample_population(val_items, n=40, split="val", seed=0)
+    pairs = {(one.user_id, one.item_id) for one in crowd.interactions}
+
+    def owned(pool_size: int, bought: Sequence[Interaction]) -> int:
+        requests = RequestSampler(val_items, crowd.users, pool_size, bought).of_every_user(seed=1)
+        return sum((request.user_id, item_id) in pairs for request in requests for item_id in request.pool.item_ids)
+
+    assert owned(60, ()) > 0
+    assert owned(60, crowd.interactions) == 0
+    assert owned(292, crowd.interactions) == 0  # nobody buys more than 8 of the 300
+    assert owned(300, crowd.interactions) == len(pairs)
 
 
 def test_a_doubtful_reading_counts_as_unknown(val_items: ItemTable) -> None:

@@ -62,6 +62,16 @@ def test_the_estimate_is_noisy_but_tells_its_user_from_others(val_items: ItemTab
     assert own.mean() > other.mean() + 0.2
 
 
+def test_the_estimate_rests_on_predicted_values_alone(val_items: ItemTable) -> None:
+    """Where everything is read as red, rankers can only believe in red, whatever the labels say."""
+    color, red = FIELDS.index("color"), VALUES["color"].index("red")
+    predicted = val_items.predicted_values.copy()
+    predicted[:, color] = red
+    (user,) = sample_users(replace(val_items, predicted_values=predicted), n=1, split="test", seed=0)
+    assert user.estimate["color"] == {"red": 1.0}
+    assert len(user.preferences["color"]) > 1
+
+
 def test_a_field_that_nothing_knows_does_not_matter(val_items: ItemTable) -> None:
     fit = FIELDS.index("fit")
     true, predicted = val_items.true_values.copy(), val_items.predicted_values.copy()
