@@ -5,7 +5,8 @@ them when there are fewer), the item that the query was made from among them, in
 left to chance. The ranker sees the text, the titles and the predicted attributes. ``base_rank`` orders by text
 similarity alone, ``rerank`` by ``base + alpha * match - beta * conflict`` on the constraints that the parser read;
 ``ceiling``, for satisfaction by true attributes alone, orders by the truth: no ranker can do better on that sample.
-Lists are judged by the constraints that the query was made with, on fields that the source supervises.
+Lists are judged by the constraints that the query was made with, on fields that the source supervises and by labels
+that the source gave (a rule's label comes from the title, which the ranker sees).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fvrec.errors import FvrecError, SanityError
 from fvrec.records import Metric, Ranking
 from fvrec.rerank.constraints import Constraints, parse
 from fvrec.rerank.explain import Explanation, explain, verify
+from fvrec.rerank.labels import source_labels
 from fvrec.rerank.metrics import constraint_satisfaction, explanation_faithfulness, ndcg, satisfied_share
 from fvrec.rerank.queries import EvalQuery
 from fvrec.rerank.score import ScoreWeights, judge, score
@@ -98,7 +100,7 @@ class _Judge:
         self._weights = weights
         self._rows = {item_id: row for row, item_id in enumerate(self._table.item_ids)}
         self._truth = [
-            {name: a.value for name, a in item.attributes.items() if name in supervised and a.origin != "unknown"}
+            {name: value for name, value in source_labels(item).items() if name in supervised}
             for item in candidates.items
         ]
 

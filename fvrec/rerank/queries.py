@@ -1,8 +1,8 @@
 """Evaluation queries made from held-out items, with the constraints that a right reading of them has.
 
-A query describes one item: one to four of its known attributes, now and then an alternative ("blue or white") or an
-exclusion of a value that the item does not have. Its words come from ``vocab/query_phrases.toml``, which the parser
-never reads.
+A query describes one item: one to four of its attributes that the source labels, now and then an alternative ("blue or
+white") or an exclusion of a value that the item does not have. Its words come from ``vocab/query_phrases.toml``, which
+the parser never reads.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fvrec import vocab
 from fvrec.errors import FvrecError
 from fvrec.records import Item
 from fvrec.rerank.constraints import LANGUAGES, Constraint, Constraints, Language
+from fvrec.rerank.labels import source_labels
 from fvrec.schema import FIELDS, OTHER, UNKNOWN, VALUES
 
 MOST_CONSTRAINTS = 4
@@ -50,7 +51,7 @@ class EvalQuery:
 def generate(items: Sequence[Item], fields: Sequence[str], *, n: int, seed: int) -> list[EvalQuery]:
     """``n`` queries about ``items``, using only ``fields``; languages alternate and 1 to 4 constraints take turns.
 
-    An item with too few known fields gives a shorter query; one with none is passed over. Raises FvrecError when no
+    An item with too few labelled fields gives a shorter query; one with none is passed over. Raises FvrecError when no
     item has a known value in ``fields``. The same items in the same order and seed give the same queries.
     """
     usable = [item for item in items if _known(item, fields)]
@@ -101,7 +102,8 @@ def _as_json(query: EvalQuery) -> dict[str, Any]:
 
 
 def _known(item: Item, fields: Sequence[str]) -> list[str]:
-    return [field for field in FIELDS if field in fields and item.values[field] not in (UNKNOWN, OTHER)]
+    labels = source_labels(item)
+    return [field for field in FIELDS if field in fields and labels.get(field, OTHER) != OTHER]
 
 
 def _constraints(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fvrec.errors import FvrecError
 from fvrec.records import Item, Prediction
+from fvrec.rerank.labels import source_labels
 from fvrec.rerank.pool import UNKNOWN_CODES, encode_values
 from fvrec.schema import FIELDS, VALUES
 
@@ -80,6 +81,7 @@ class ItemTable:
 def build_items(items: Sequence[Item], predictions: Iterable[Prediction], embeddings: ArrayLike) -> ItemTable:
     """Join items with their predictions (by item_id) and embeddings (``[N, D]``, in the order of ``items``).
 
+    True values are the source's own labels (``source_labels``); what a rule derived counts as unknown.
     An item without a schema-valid prediction counts as read as unknown with confidence 0. Embeddings are scaled to
     length 1. Raises FvrecError on an embedding matrix of another length, of zeros, or with NaN.
     """
@@ -88,7 +90,7 @@ def build_items(items: Sequence[Item], predictions: Iterable[Prediction], embedd
     confidence = [[p.confidence.get(field, 0.0) if p else 0.0 for field in FIELDS] for p in found]
     return ItemTable(
         item_ids=tuple(item.item_id for item in items),
-        true_values=encode_values([item.values for item in items]),
+        true_values=encode_values([source_labels(item) for item in items]),
         predicted_values=encode_values([p.attributes if p else {} for p in found]),
         confidence=np.asarray(confidence, dtype=np.float32).reshape(len(items), len(FIELDS)),
         embeddings=_unit_rows(np.asarray(embeddings, dtype=np.float32)),

@@ -16,7 +16,7 @@ from fvrec.rerank.summary import MetricContext
 from fvrec.rerank.table import candidate_set
 from fvrec.schema import FIELDS, VALUES
 
-from .products import make_item, make_prediction
+from .products import make_item, make_prediction, read_from_title
 
 CONTEXT = MetricContext("test", "test", "tiny", "lora", "image", "raw")
 SUPERVISED = ("category", "color", "pattern", "gender")
@@ -95,6 +95,17 @@ def test_wrong_reading_shows_in_the_truth_alone(catalogue: list[Item]) -> None:
     assert true < predicted
     assert one(metrics, "explanation_faithfulness", "rerank").value == 1.0
     assert one(metrics, "explanation_correctness", "rerank").value < 0.9
+
+
+def test_a_label_that_a_rule_gave_judges_nothing(catalogue: list[Item]) -> None:
+    queries = generate(catalogue, SUPERVISED, n=40, seed=7)
+    predictions = [make_prediction(item) for item in catalogue]
+
+    def judged_with(color: str) -> list[Metric]:
+        items = candidate_set([read_from_title(item, color=color) for item in catalogue], predictions)
+        return evaluate(queries, items, supervised=SUPERVISED, context=CONTEXT, seed=7).metrics
+
+    assert repr(judged_with("red")) == repr(judged_with("blue"))
 
 
 def test_items_without_an_answer_are_ranked_by_text(catalogue: list[Item]) -> None:

@@ -12,7 +12,7 @@ from fvrec.rerank.constraints import parse
 from fvrec.rerank.queries import generate, read_queries, write_queries
 from fvrec.schema import FIELDS
 
-from .products import make_item
+from .products import make_item, read_from_title
 
 
 def test_queries_describe_their_item(catalogue: list[Item]) -> None:
@@ -37,6 +37,12 @@ def test_same_seed_same_queries(catalogue: list[Item]) -> None:
 def test_only_the_fields_asked_for(catalogue: list[Item]) -> None:
     queries = generate(catalogue, ["color", "category"], n=50, seed=0)
     assert {c.field for query in queries for c in query.expected.constraints} == {"color", "category"}
+
+
+def test_what_a_rule_read_from_the_title_is_not_asked_for(catalogue: list[Item]) -> None:
+    items = [read_from_title(item, color="red") for item in catalogue]
+    queries = generate(items, FIELDS, n=100, seed=0)
+    assert "color" not in {c.field for query in queries for c in query.expected.constraints}
 
 
 def test_items_without_labels_are_refused() -> None:

@@ -46,6 +46,14 @@ def test_unknown_is_in_no_distribution_and_no_tail() -> None:
     assert misread.value_share[COLOR, VALUES["color"].index("black")] == 1.0
 
 
+def test_only_the_source_says_what_is_true() -> None:
+    labelled = item("a", color="blue", style="party")
+    by_rule = {**labelled.attributes, "style": AttributeValue("party", "rule")}
+    items = build_items([replace(labelled, attributes=by_rule)], [], [[1.0]])
+    assert items.true_values[0, COLOR] == VALUES["color"].index("blue")
+    assert items.true_values[0, FIELDS.index("style")] == UNKNOWN_CODES[FIELDS.index("style")]
+
+
 def test_predictions_are_joined_by_id_and_invalid_ones_know_nothing() -> None:
     answer = dict.fromkeys(FIELDS, UNKNOWN) | {"color": "red"}
     good = Prediction("b", "lora", "image", "raw", "", True, True, attributes=answer, confidence={"color": 0.7})
