@@ -76,12 +76,15 @@ def evaluate(
 
 
 def check(evaluation: RerankEvaluation, candidates: Candidates, *, seed: int) -> None:
-    """SanityError unless 30 sampled positions carry a faithful explanation and the lists are not all one list."""
+    """SanityError unless 30 sampled positions carry a faithful explanation and the lists are not all one list.
+
+    Faithful to the item's JSON and to the request: a wish that nobody made is a false claim.
+    """
     attributes = dict(zip(candidates.item_ids, candidates.attributes, strict=True))
     rankings = evaluation.rankings
     picked = np.random.default_rng(seed).permutation(len(rankings))[:SANITY_SAMPLES]
     for row in (rankings[at] for at in picked):
-        verdict = verify(row.explanation, attributes[row.item_id])
+        verdict = verify(row.explanation, attributes[row.item_id], constraints=parse(row.evidence["request"]))
         if not verdict.faithful:
             found = [claim.problem for claim in verdict.hallucinated] or "no claim"
             raise SanityError("an explanation is not faithful", where=f"{row.query_id} {row.item_id}", found=found)
@@ -131,7 +134,7 @@ class _Judge:
                 judged = ndcg(gains[order], gains, LIST_LENGTH) if expected else float("nan")
                 values[strategy, "ndcg", LIST_LENGTH] = judged
                 reasons = [self._explain(row, parsed, query) for row in rows[order]]
-                values |= self._explanations(strategy, rows[order], reasons)
+                values |= self._explanations(strategy, rows[order], reasons, parsed)
                 rankings += self._rankings(query, strategy, rows[order], by[order], reasons)
         return QueryResult(query, query.read_rightly(parsed), values), rankings
 
@@ -154,10 +157,11 @@ class _Judge:
         return explain(self._candidates.attributes[row], self._candidates.confidence[row], parsed, query.language)
 
     def _explanations(
-        self, strategy: str, rows: NDArray[np.int64], reasons: Sequence[Explanation]
+        self, strategy: str, rows: NDArray[np.int64], reasons: Sequence[Explanation], parsed: Constraints
     ) -> dict[tuple[str, str, int], float]:
+        attributes, confidence = self._candidates.attributes, self._candidates.confidence
         verdicts = [
-            verify(reason.text, self._candidates.attributes[row], confidence=self._candidates.confidence[row])
+            verify(reason.text, attributes[row], confidence=confidence[row], constraints=parsed)
             for row, reason in zip(rows, reasons, strict=True)
         ]
         made = [len(verdict.claims) for verdict in verdicts]

@@ -10,7 +10,9 @@ import pytest
 
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import CandidateSet, Item, Metric
+from fvrec.rerank.constraints import Constraints
 from fvrec.rerank.evaluate import RerankEvaluation, check, evaluate
+from fvrec.rerank.explain import explain
 from fvrec.rerank.queries import generate
 from fvrec.rerank.summary import MetricContext
 from fvrec.rerank.table import candidate_set
@@ -128,6 +130,15 @@ def test_sanity_check_stops_a_false_explanation(good: tuple[RerankEvaluation, Ca
     same = [replace(row, item_id="i0", explanation="") for row in evaluation.rankings]
     with pytest.raises(SanityError):
         check(replace(evaluation, rankings=same), candidates, seed=0)
+
+
+def test_sanity_check_stops_a_wish_that_nobody_made(good: tuple[RerankEvaluation, CandidateSet]) -> None:
+    evaluation, candidates = good
+    by_id = dict(zip(candidates.item_ids, candidates.attributes, strict=True))
+    invented = Constraints.of(wanted={"sleeve_length": ["long"]})
+    rankings = [replace(r, explanation=explain(by_id[r.item_id], {}, invented).text) for r in evaluation.rankings]
+    with pytest.raises(SanityError, match="nobody asked"):
+        check(replace(evaluation, rankings=rankings), candidates, seed=0)
 
 
 def test_bad_input(catalogue: list[Item]) -> None:
