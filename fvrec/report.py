@@ -50,6 +50,10 @@ class ReportData:
         """The metrics of these stages, in a fixed order."""
         return [row for row in self.metrics if row.stage in stages]
 
+    def supervised(self) -> frozenset[str]:
+        """The fields that the source labels, as ingest recorded them."""
+        return frozenset(row.field for row in choose(self.of_stage("ingest"), "supervised") if row.value == 1.0)
+
 
 def render_all(data: ReportData) -> dict[str, str]:
     """File name in ``reports/`` -> text, for every report."""
@@ -93,7 +97,8 @@ def extraction_compare(data: ReportData) -> str:
     """E0, E1 and E2 side by side: rates, F1 with intervals, per field beside the majority share, failures."""
     rows = data.of_stage("extraction")
     per_field = [row for row in rows if row.field and not row.slice]
-    cases = {model: failures(found, data.items) for model, found in data.predictions.items()}
+    fields = data.supervised()
+    cases = {model: failures(found, data.items, fields) for model, found in data.predictions.items()}
     return _render(
         "extraction_compare.md.j2",
         data=data,
@@ -108,9 +113,14 @@ def extraction_compare(data: ReportData) -> str:
 
 def extraction_cases(data: ReportData, model: str = "base") -> str:
     """Answers of a model that are wrong, the kinds taking turns, with the photo's place and what the model wrote."""
-    found = failures(data.predictions.get(model, ()), data.items)
+    found = failures(data.predictions.get(model, ()), data.items, data.supervised())
+    rows = [row for row in choose(data.of_stage("extraction"), "failures") if row.model == model]
     return _render(
-        "extraction_cases.md.j2", data=data, model=model, total=len(found), cases=spread(found, FAILURE_CASES)
+        "extraction_cases.md.j2",
+        data=data,
+        model=model,
+        counts=_by_variant(rows, ("slice",)),
+        cases=spread(found, FAILURE_CASES),
     )
 
 

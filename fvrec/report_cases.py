@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fvrec.records import Item, Prediction, Ranking
+from fvrec.rerank.labels import source_labels
 
 CONFUSED = "attribute_confused"
 """A valid answer with a wrong value; the other kinds are the strict parser's error classes."""
@@ -39,9 +40,14 @@ class WorkedList:
     positions: Sequence[WorkedPosition]
 
 
-def failures(predictions: Iterable[Prediction], items: Mapping[str, Item]) -> list[Failure]:
-    """Answers that are invalid or differ from a known label: invalid ones first, then by the number of wrong fields."""
-    found = (_failure(row, items[row.item_id]) for row in predictions if row.item_id in items)
+def failures(predictions: Iterable[Prediction], items: Mapping[str, Item], fields: Collection[str]) -> list[Failure]:
+    """Answers that the evaluation counts as failures: invalid ones first, then by the number of wrong fields.
+
+    Those on the test split that are invalid, or differ from a label of the source in one of ``fields`` (those that it
+    supervises).
+    """
+    tested = (row for row in predictions if row.item_id in items and items[row.item_id].split == "test")
+    found = (_failure(row, items[row.item_id], fields) for row in tested)
     return sorted((one for one in found if one is not None), key=_severity)
 
 
@@ -83,10 +89,10 @@ def answer_record(row: Prediction, items: Mapping[str, Item]) -> dict[str, Any]:
     }
 
 
-def _failure(row: Prediction, item: Item) -> Failure | None:
+def _failure(row: Prediction, item: Item, fields: Collection[str]) -> Failure | None:
     if not row.schema_valid:
         return Failure(row, item, row.error_class or "not_json", {})
-    labels = {name: label.value for name, label in item.attributes.items() if label.origin != "unknown"}
+    labels = {name: value for name, value in source_labels(item).items() if name in fields}
     wrong = {name: (label, row.attributes[name]) for name, label in labels.items() if row.attributes[name] != label}
     return Failure(row, item, CONFUSED, wrong) if wrong else None
 

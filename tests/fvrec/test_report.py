@@ -56,6 +56,7 @@ def data() -> ReportData:
         metrics=[
             Metric(stage="ingest", metric="rows_in", value=3),
             Metric(stage="ingest", metric="items", value=2, split="test"),
+            *(Metric(stage="ingest", metric="supervised", value=1.0, field=name) for name in ("category", "color")),
             Metric(stage="ingest", metric="value_share", value=0.25, field="color", slice="blue"),
             Metric(stage="ingest", metric="value_count", value=2, field="color", slice="blue"),
             replace(metric, model="base", value=0.0),
@@ -98,7 +99,8 @@ def test_every_file_is_made_and_twice_the_same(data: ReportData) -> None:
         ("extraction_compare.md", "| failures |  | not_json | 17 |"),
         ("extraction_compare.md", "| lora | image | raw | color | blue | red | 4 |"),
         ("extraction_compare.md", "color: blue read as red"),
-        ("extraction_cases_base.md", "2 of 2 answers that are not right"),
+        ("extraction_cases_base.md", "### test, raw, image\n\n| slice | base |\n| --- | ---: |\n| not_json | 17 |"),
+        ("extraction_cases_base.md", "Some of them follow (2)"),
         ("rerank_report.md", "| constraint_satisfaction@10 | 0.900 |"),
         ("rerank_report.md", "| 1 | a | Blue dress | 1.500 | blue dress: matches |"),
         ("rl_report.md", "| ndcg@10 | 0.700 | 0.800 |"),
@@ -135,15 +137,26 @@ def test_a_title_cannot_break_out_of_its_cell(data: ReportData) -> None:
 
 def test_failures_put_invalid_answers_first_and_pass_over_right_ones(data: ReportData) -> None:
     answers = [_answer("a"), _answer("b", color="red"), _invalid("a")]
-    found = failures(answers, data.items)
+    found = failures(answers, data.items, data.supervised())
     assert [(case.kind, case.prediction.item_id) for case in found] == [("not_json", "a"), (CONFUSED, "b")]
     assert found[1].wrong == {"color": ("blue", "red")}
+
+
+def test_only_what_the_evaluation_scores_is_a_failure(data: ReportData) -> None:
+    red = [_answer("b", color="red")]
+    assert failures(red, data.items, ["color"])
+    assert not failures(red, data.items, ["category"])  # the source does not supervise color
+    label = data.items["b"].attributes
+    by_rule = replace(data.items["b"], attributes={**label, "color": AttributeValue("blue", "rule")})
+    assert not failures(red, {"b": by_rule}, ["color"])
+    seen = replace(data.items["b"], split="val")
+    assert not failures([*red, _invalid("b")], {"b": seen}, ["color"])
 
 
 def test_kinds_of_failure_take_turns() -> None:
     items = {str(number): _item(str(number)) for number in range(6)}
     answers = [*(_invalid(str(number)) for number in range(4)), _answer("4", color="red"), _invalid("5", "wrong_keys")]
-    kinds = [case.kind for case in spread(failures(answers, items), 4)]
+    kinds = [case.kind for case in spread(failures(answers, items, FIELDS), 4)]
     assert sorted(kinds[:3]) == [CONFUSED, "not_json", "wrong_keys"]
     assert kinds[3] == "not_json"
 
