@@ -53,7 +53,7 @@ class Reading:
 
 
 def probe(items: Sequence[Item], features: NDArray[np.float16], deep: int, seed: int) -> list[Reading]:
-    """One MLP a field. features: ``[B, T, D]``, the first ``deep`` of D from the tower, then the colour patch, then its histogram."""
+    """One MLP a field. features: ``[B, T, D]``, the first ``deep`` of D from the tower, then patch and histogram."""
     train = np.array([item.split == "train" for item in items])
     inputs = _inputs(features, deep, train, seed)
     return [_read(field, items, inputs, train, seed) for field in FIELDS]
