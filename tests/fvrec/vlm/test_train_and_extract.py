@@ -51,7 +51,7 @@ def trained(items: list[Item], cache: FeatureCache, encoder, tmp_path_factory: p
     save_tokenizer(encoder.tokenizer, folder / "tokenizer")
     train(base, captions, collator, plan("pretrain", 10), folder / "base")
     samples = sft_samples(items).samples
-    for method, epochs in (("sft", 80), ("lora", 40)):
+    for method, epochs in (("sft", 80), ("lora", 80)):
         train(load_model(folder / "base"), samples, collator, plan(method, epochs), folder / method)
     return Trained(folder, collator)
 
