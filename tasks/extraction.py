@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import numpy as np
-
 from fvrec.config import Settings
 from fvrec.errors import SanityError
 from fvrec.records import INPUTS, MODELS, Inputs, Item, Prediction, Split
 from tasks.context import Context
+from tasks.gates import check_answers
 from tasks.places import LABELLED, SERVED_INPUTS, adapter_dir, base_dir, relative, supervised_fields, tokenizer_dir
 from tasks.progress import bar
 from tasks.sft import open_features
 from tasks.stage import Stage, stage
 from tasks.threads import fitting_threads
 from warehouse import write
-
-SAMPLES = 30
 
 
 @dataclass(frozen=True)
@@ -34,10 +31,6 @@ class Reading:
 # policy is trained on val items, as the VLM has seen those of the train split.
 _READINGS = (*(Reading("test", inputs) for inputs in INPUTS), Reading("val", SERVED_INPUTS))
 READINGS: dict[str, tuple[Reading, ...]] = dict.fromkeys(MODELS, _READINGS)
-REQUIRED_VALID = {"sft": 0.5, "lora": 0.8}
-"""Share of 30 answers that must be in the schema; the base never saw JSON and is exempt."""
-EXEMPT = {("smoke", "sft")}
-"""Preset and model: too few steps for the few weights of E1 to learn JSON. E2 is gated there too."""
 
 
 def _extract(context: Context, model: str) -> None:
@@ -62,7 +55,9 @@ def _extract(context: Context, model: str) -> None:
     cache = open_features(context)
     with fitting_threads(settings):
         predictions = extractor.extract(samples, cache, progress=bar(f"extract with {model}"))
-    check(predictions, model, settings)
+    if not predictions:
+        raise SanityError("nothing was extracted: val and test hold no items", where=f"model {model}")
+    check_answers(predictions, model, settings)
     write.save_predictions(context.database, context.run_id, predictions)
     _evaluate(context, predictions, {item.item_id: item for item in items})
 
@@ -78,31 +73,6 @@ def _evaluate(context: Context, predictions: Sequence[Prediction], items: dict[s
         result = evaluate(list(group), items, fields, seed=settings.seed)
         context.save_metrics(result.metrics)
         write.save_confusions(context.database, context.run_id, result.confusions)
-
-
-def check(predictions: Sequence[Prediction], model: str, settings: Settings) -> None:
-    """SanityError unless, of 30 answers, enough obey the schema and not all say the same.
-
-    Who cannot know JSON is exempt from all but having answered at all.
-    """
-    if not predictions:
-        raise SanityError("nothing was extracted: val and test hold no items", where=f"model {model}")
-    if model not in REQUIRED_VALID or (settings.preset, model) in EXEMPT:
-        return
-    size = min(SAMPLES, len(predictions))
-    chosen = [
-        predictions[i] for i in np.random.default_rng(settings.seed).choice(len(predictions), size=size, replace=False)
-    ]
-    share = sum(one.schema_valid for one in chosen) / size
-    if share < REQUIRED_VALID[model]:
-        raise SanityError(
-            "too few answers are in the schema",
-            where=f"model {model}",
-            found=share,
-            allowed=f">= {REQUIRED_VALID[model]}",
-        )
-    if size == SAMPLES and len({tuple(one.attributes.values()) for one in chosen if one.schema_valid}) == 1:
-        raise SanityError("all sampled answers are the same", where=f"model {model}")
 
 
 def _stage_of(model: str) -> Stage:

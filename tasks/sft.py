@@ -14,6 +14,7 @@ from fvrec.config import Settings
 from fvrec.errors import SanityError
 from fvrec.records import Embedding, Metric
 from tasks.context import Context
+from tasks.gates import SAMPLES, check_answers, check_captions, sample
 from tasks.places import ITEM_RELATIONS, TOWER, base_dir, feature_dir, sft_file, tokenizer_dir
 from tasks.progress import bar, visible
 from tasks.stage import stage
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from fvrec.vlm.samples import Sample
     from fvrec.vlm.train import Method, TrainingOutcome, TrainingPlan
 
-SAMPLES = 30
 _TOKENIZER = "outputs/models/tokenizer"
 _BASE = "outputs/models/base"
 _TRAIN_FILE = "data/sft/train.jsonl"
@@ -186,6 +186,7 @@ def _train(
 
     settings = context.settings
     plan = training_plan(settings, method)
+    written = context.build(output)
     encoder = Encoder(tokenizer, model.config.visual_positions, settings.budget.max_length)
     with fitting_threads(settings):
         outcome = run_training(
@@ -193,11 +194,12 @@ def _train(
             samples,
             TrainingCollator(encoder, cache),
             plan,
-            output=context.build(output),
+            output=written,
             log_file=settings.logs / f"train_{method}.log",
             show_progress=visible(),
         )
     _check_learned(outcome, method)
+    _check_writing(settings, method, written, samples, cache)
     write.save_curves(context.database, context.run_id, outcome.curve)
     context.save_metrics(_outcome_metrics(outcome, method))
     atomic_write(settings.logs / "train_config.md", _describe_plans(settings))
@@ -247,3 +249,25 @@ def _check_learned(outcome: TrainingOutcome, method: str) -> None:
             found=outcome.last_loss,
             allowed=f"< {outcome.first_loss}",
         )
+
+
+def _check_writing(
+    settings: Settings, method: Method, written: Path, samples: Sequence[Sample], cache: FeatureCache
+) -> None:
+    """What training wrote to disk, read back, answers 30 of the samples it learned from."""
+    from fvrec.vlm.extract import Extractor
+
+    is_base = method == "pretrain"
+    extractor = Extractor.load(
+        "base" if is_base else method,
+        base=written if is_base else base_dir(settings),
+        tokenizer=tokenizer_dir(settings),
+        adapter=None if is_base else written,
+        max_length=settings.budget.max_length,
+    )
+    with fitting_threads(settings):
+        predictions = extractor.extract(sample(samples, settings.seed), cache)
+    if is_base:
+        check_captions([prediction.raw_output for prediction in predictions])
+    else:
+        check_answers(predictions, method, settings)

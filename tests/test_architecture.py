@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pkgutil
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ PLANTED = {
     "fvrec is a library, prefect": ("fvrec/rerank/pool.py", "import prefect"),
     "fvrec is a library, rooms": ("fvrec/artifacts.py", "from warehouse import db"),
     "nothing imports the command line": ("tasks/stage.py", "from fvrec import cli"),
+    "nothing imports the command line, library": ("fvrec/report.py", "from fvrec import cli"),
+    "nothing imports the command line, package": ("fvrec/vlm/extract.py", "import fvrec.cli"),
     "warehouse": ("warehouse/db.py", "import torch"),
     "tasks": ("tasks/stage.py", "from flows import pipeline"),
     "flows": ("flows/pipeline.py", "from warehouse import read"),
@@ -63,6 +67,15 @@ def test_a_planted_violation_breaks_its_contract(tree: Path, planted: str) -> No
     assert "1 broken" in result.stdout
     broken = next(text for text in result.stdout.splitlines() if " BROKEN" in text)
     assert broken.startswith(planted.split(",")[0])
+
+
+def test_the_contract_of_the_command_line_names_all_of_the_library() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    named = next(contract["source_modules"] for contract in contracts if contract["id"] == "nobody-imports-the-cli")
+    present = {f"fvrec.{module.name}" for module in pkgutil.iter_modules([str(ROOT / "fvrec")])}
+    assert set(named) == {*present, *PACKAGES} - {"fvrec", "fvrec.cli"}
+    # The package's own file cannot be named there without its whole contents, the command line among them.
+    assert "cli" not in (ROOT / "fvrec" / "__init__.py").read_text()
 
 
 def test_only_the_warehouse_holds_sql() -> None:

@@ -1,20 +1,24 @@
 """Frozen-tower features, computed once per image and kept on disk by image hash.
 
-Layout of ``data/cache/features/<tower>-<digest>/``: append-only shards ``shard-00000.npy`` (float16 ``[n, T, D]``) with
-``shard-00000.json`` (the n image hashes) written after it. A shard without its JSON is an interrupted write: ignored.
+Layout of ``data/cache/features/<tower>-<digest>/``: append-only shards ``shard-NAME.npy`` (float16 ``[n, T, D]``) with
+``shard-NAME.json`` (the n image hashes) written after it. A shard without its JSON is an interrupted write: ignored.
+Each name is drawn at random, so that no writer can replace another's shard.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fvrec.artifacts import atomic_write, digest_bytes, staged
 from fvrec.errors import FvrecError
 from fvrec.vlm.pixels import load_pixels
 from fvrec.vlm.towers import Tower
@@ -39,7 +43,10 @@ class FeatureCache:
         return sha256 in self._where
 
     def ensure(self, images: Mapping[str, Path], progress: Progress = iter) -> int:
-        """Encode what is missing of ``images`` (hash -> file); returns how many were encoded."""
+        """Encode what is missing of ``images`` (hash -> file); returns how many were encoded.
+
+        FvrecError when a file is not the photo of that hash any more.
+        """
         missing = [sha256 for sha256 in images if sha256 not in self._where]
         shards = [missing[start : start + _SHARD_ROWS] for start in range(0, len(missing), _SHARD_ROWS)]
         batches = progress(list(_batched(shards)))
@@ -47,7 +54,7 @@ class FeatureCache:
         names: list[str] = []
         with ThreadPoolExecutor(2) as pool:
             for batch, last_of_shard in batches:
-                pixels = np.stack(list(pool.map(lambda sha: load_pixels(images[sha], self.tower.image_size), batch)))
+                pixels = np.stack(list(pool.map(lambda sha: self._pixels(sha, images[sha]), batch)))
                 buffer.append(self.tower.encode(pixels))
                 names.extend(batch)
                 if last_of_shard:
@@ -70,17 +77,24 @@ class FeatureCache:
         chunks = [pooled(self.rows(sha256s[i : i + 256]), self.tower) for i in range(0, len(sha256s), 256)]
         return np.concatenate(chunks) if chunks else np.empty((0, self.tower.streams[0]), dtype=np.float32)
 
+    def _pixels(self, sha256: str, file: Path) -> NDArray[np.uint8]:
+        """Hash and decode the same bytes: what is stored under a hash is the features of that photo."""
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise FvrecError(f"photo cannot be read ({error.strerror}): run fvrec run", where=file) from error
+        found = digest_bytes(data)
+        if found != sha256:
+            raise FvrecError("photo changed since ingest: run fvrec run", where=file, found=found, allowed=sha256)
+        return load_pixels(io.BytesIO(data), self.tower.image_size, where=file)
+
     def _write_shard(self, names: list[str], rows: NDArray[np.float16]) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        stem = self.directory / f"shard-{len(self._shards):05d}"
-        temporary = stem.with_suffix(".npy.tmp")
-        with temporary.open("wb") as file:
+        shard = self.directory / f"shard-{uuid4().hex}.npy"
+        with staged(shard) as temporary, temporary.open("wb") as file:
             np.save(file, rows)
-        temporary.replace(stem.with_suffix(".npy"))
-        index = stem.with_suffix(".json.tmp")
-        index.write_text(json.dumps(names))
-        index.replace(stem.with_suffix(".json"))
-        self._open_shard(stem.with_suffix(".json"))
+        index_file = shard.with_suffix(".json")
+        atomic_write(index_file, json.dumps(names))
+        self._open_shard(index_file)
 
     def _open_shard(self, index_file: Path) -> None:
         names = json.loads(index_file.read_text())

@@ -1,6 +1,7 @@
 """MiniMindVLM: frozen tower features -> projector -> causal LLM through ``inputs_embeds``.
 
-The LLM is transformers' own class, never a copy: a MiniMind-3 checkpoint is key for key a Qwen3 checkpoint.
+The LLM is transformers' own class, never a copy: MiniMind-3's parameters load key for key into Qwen3 and MiniMind2's
+into Llama, with the logits of a forward pass written from their architecture (``tests/fvrec/vlm/test_minimind.py``).
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ from fvrec.errors import FvrecError
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+PATCH_CHANNELS = 3 * 8 * 8
+"""Of a cell's colour stream the first so many are its RGB patch, channel by channel; its histogram follows."""
 
 
 class Tower(Protocol):

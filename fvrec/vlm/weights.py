@@ -10,9 +10,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-from peft import PeftModel
+from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -60,7 +62,24 @@ def apply_adapter(model: MiniMindVLM, directory: Path) -> MiniMindVLM:
         raise FvrecError("the adapter belongs to another base model", where=directory, found=found, allowed=expected)
     if (directory / _PARTIAL_CONFIG).is_file():
         return _apply_partial(model, directory)
-    return PeftModel.from_pretrained(model, directory).merge_and_unload()
+    return _apply_lora(model, directory)
+
+
+def _apply_lora(model: MiniMindVLM, directory: Path) -> MiniMindVLM:
+    """peft itself only warns of a missing key and drops a left-over one: so the keys are compared before it loads."""
+    wrapped: Any = get_peft_model(model, PeftConfig.from_pretrained(str(directory)))
+    weights = directory / SAFETENSORS_WEIGHTS_NAME
+    tensors: dict[str, Tensor] = load_file(weights)
+    expected: dict[str, Tensor] = get_peft_model_state_dict(wrapped)
+    problems = {
+        "missing": sorted(set(expected) - set(tensors)),
+        "left over": sorted(set(tensors) - set(expected)),
+        "wrong shape": sorted(n for n in set(expected) & set(tensors) if expected[n].shape != tensors[n].shape),
+    }
+    if any(problems.values()):
+        raise FvrecError("the adapter's keys do not fit the model", where=weights, found=problems)
+    set_peft_model_state_dict(wrapped, tensors)
+    return cast(MiniMindVLM, wrapped.merge_and_unload())
 
 
 @torch.no_grad()

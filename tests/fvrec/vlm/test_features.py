@@ -85,6 +85,44 @@ def test_a_damaged_shard_is_refused(items: list[Item], tmp_path: Path) -> None:
         FeatureCache(tmp_path, TOWER)
 
 
+def test_a_shard_that_lost_its_index_takes_no_other_with_it(items: list[Item], tmp_path: Path) -> None:
+    files = {item.image_sha256: Path(item.image_path) for item in items[:3]}
+    for sha256, path in files.items():
+        FeatureCache(tmp_path, TOWER).ensure({sha256: path})
+    cache = FeatureCache(tmp_path, TOWER)
+    before = cache.rows(list(files))
+    lost, kept = sorted(cache.directory.glob("shard-*.json"))[0], sorted(cache.directory.glob("shard-*.json"))[1:]
+    lost.unlink()
+    again = FeatureCache(tmp_path, TOWER)
+    assert again.ensure(files) == 1
+    assert all(file.exists() for file in kept)
+    np.testing.assert_array_equal(FeatureCache(tmp_path, TOWER).rows(list(files)), before)
+
+
+def test_two_writers_do_not_overwrite_each_other(items: list[Item], tmp_path: Path) -> None:
+    one, other = FeatureCache(tmp_path, TOWER), FeatureCache(tmp_path, TOWER)
+    first, second = ({item.image_sha256: Path(item.image_path) for item in part} for part in (items[:3], items[3:7]))
+    assert one.ensure(first) == 3
+    assert other.ensure(second) == 4
+    together = FeatureCache(tmp_path, TOWER)
+    np.testing.assert_array_equal(together.rows(list(first)), one.rows(list(first)))
+    np.testing.assert_array_equal(together.rows(list(second)), other.rows(list(second)))
+
+
+def test_a_photo_that_changed_since_ingest_is_refused(items: list[Item], tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(Path(items[0].image_path).read_bytes())
+    cache = FeatureCache(tmp_path / "cache", TOWER)
+    assert cache.ensure({items[0].image_sha256: photo}) == 1
+    photo.write_bytes(Path(items[1].image_path).read_bytes())
+    with pytest.raises(FvrecError, match=r"photo changed since ingest.*photo\.png"):
+        cache.ensure({items[2].image_sha256: photo})
+    photo.unlink()
+    with pytest.raises(FvrecError, match="photo cannot be read"):
+        cache.ensure({items[2].image_sha256: photo})
+    assert items[2].image_sha256 not in FeatureCache(tmp_path / "cache", TOWER)
+
+
 def test_an_image_never_encoded_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FvrecError, match="no cached features"):
         FeatureCache(tmp_path, TOWER).rows(["absent"])

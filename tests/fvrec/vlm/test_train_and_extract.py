@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from fvrec.errors import FvrecError
 from fvrec.evaluation import evaluate
@@ -48,7 +51,7 @@ def trained(items: list[Item], cache: FeatureCache, encoder, tmp_path_factory: p
     save_tokenizer(encoder.tokenizer, folder / "tokenizer")
     train(base, captions, collator, plan("pretrain", 10), folder / "base")
     samples = sft_samples(items).samples
-    for method, epochs in (("sft", 80), ("lora", 40)):
+    for method, epochs in (("sft", 80), ("lora", 80)):
         train(load_model(folder / "base"), samples, collator, plan(method, epochs), folder / method)
     return Trained(folder, collator)
 
@@ -129,6 +132,30 @@ def test_an_adapter_of_another_base_is_refused(trained: Trained, model: MiniMind
     for name in ("sft", "lora"):
         with pytest.raises(FvrecError, match="another base"):
             apply_adapter(model, trained.folder / name)
+
+
+@pytest.mark.parametrize("part", ["lora_A", "projector", "token_adapter"])
+def test_a_lora_key_that_is_missing_is_an_error(trained: Trained, tmp_path: Path, part: str) -> None:
+    folder = shutil.copytree(trained.folder / "lora", tmp_path / "lora")
+    tensors = load_file(folder / "adapter_model.safetensors")
+    dropped = next(name for name in sorted(tensors) if part in name)
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if name != dropped}, folder / "adapter_model.safetensors"
+    )
+    with pytest.raises(FvrecError, match=rf"missing.*{re.escape(dropped)}"):
+        apply_adapter(load_model(trained.folder / "base"), folder)
+
+
+def test_a_lora_key_that_is_left_over_or_misshapen_is_an_error(trained: Trained, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.folder / "lora", tmp_path / "lora")
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file({**tensors, "stray": torch.zeros(1)}, folder / "adapter_model.safetensors")
+    with pytest.raises(FvrecError, match=r"left over.*stray"):
+        apply_adapter(load_model(trained.folder / "base"), folder)
+    name = next(name for name in sorted(tensors) if "lora_A" in name)
+    save_file({**tensors, name: tensors[name][:1].contiguous()}, folder / "adapter_model.safetensors")
+    with pytest.raises(FvrecError, match=rf"wrong shape.*{re.escape(name)}"):
+        apply_adapter(load_model(trained.folder / "base"), folder)
 
 
 def test_no_adapter_there(model: MiniMindVLM, tmp_path: Path) -> None:
