@@ -113,8 +113,8 @@ class Manifest:
     """What one complete stage was made from and what it made.
 
     inputs: name -> digest of what it read. config: the values that steer it. code: digest of its import closure.
-    outputs: path relative to the root -> digest (a folder counts as one output). warehouse: relation -> fingerprint
-    of the rows that the run wrote.
+    outputs: path (``output_name``) -> digest; a folder counts as one output. warehouse: relation -> fingerprint of the
+    rows that the run wrote.
     """
 
     stage: str
@@ -150,6 +150,15 @@ class Manifest:
 def input_digest(stage: str, inputs: Mapping[str, str], config: Mapping[str, Any], code: str) -> str:
     """The digest that a stage's reuse hangs on, computable before it runs."""
     return digest_json({"stage": stage, "inputs": dict(inputs), "config": dict(config), "code": code})
+
+
+def output_name(path: Path, root: Path) -> str:
+    """The path as manifests name it: relative to the root when it lies below it, absolute otherwise.
+
+    Links are not followed: an output may be one, and its own place is what counts.
+    """
+    place, base = Path(os.path.abspath(path)), Path(os.path.abspath(root))
+    return (place.relative_to(base) if place.is_relative_to(base) else place).as_posix()
 
 
 def verify(manifest: Manifest, root: Path) -> list[str]:

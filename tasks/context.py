@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fvrec.artifacts import Manifest, digest_tree, remove, temporary_name
+from fvrec.artifacts import Manifest, digest_tree, output_name, remove, temporary_name
 from fvrec.artifacts import replace as put_in_place
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
@@ -85,8 +85,8 @@ class Context:
             raise FvrecError(f"stage {self.stage} did not write an output it announced", where=missing[0])
 
     def output_digests(self, outputs: Sequence[Path]) -> dict[str, str]:
-        """Path relative to the root -> digest."""
-        return {path.relative_to(self.settings.root).as_posix(): digest_tree(path) for path in outputs}
+        """Path as the manifest names it -> digest."""
+        return {output_name(path, self.settings.root): digest_tree(path) for path in outputs}
 
     @contextmanager
     def running(self, *, recorded: bool = True) -> Iterator[None]:

@@ -133,16 +133,17 @@ class Stage:
         with context.running(recorded=self.recorded):
             self.work(context)
             context.place(self.outputs(settings))
-        manifest = Manifest(
-            stage=self.name,
-            run_id=context.run_id,
-            inputs=plan.inputs,
-            config=plan.config,
-            code=plan.code,
-            outputs=context.output_digests(self.outputs(settings)),
-            warehouse=warehouse_rows(settings, context.run_id, self.source_relations),
-            seconds=perf_counter() - started,
-        )
+            # Still within the run: an output that cannot be read back is a failed run, not a complete one.
+            manifest = Manifest(
+                stage=self.name,
+                run_id=context.run_id,
+                inputs=plan.inputs,
+                config=plan.config,
+                code=plan.code,
+                outputs=context.output_digests(self.outputs(settings)),
+                warehouse=warehouse_rows(settings, context.run_id, self.source_relations),
+                seconds=perf_counter() - started,
+            )
         write_logs(self.flow, manifest, settings)
         leave_artifacts(manifest, context.saved_metrics)
         manifest.write(plan.manifest_path)

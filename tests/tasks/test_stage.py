@@ -190,6 +190,23 @@ def test_an_output_that_was_announced_but_not_written_fails_the_stage(bench: Ben
     assert not (bench.settings.manifests / "first.json").exists()
 
 
+@pytest.mark.parametrize("raw", ["{tmp}/elsewhere", "elsewhere"])
+def test_drawn_photos_may_lie_outside_the_root(
+    raw: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.ingest import ingest
+
+    outside = tmp_path_factory.mktemp("outside")
+    monkeypatch.chdir(outside)
+    settings = Settings(root=tmp_path, preset="smoke", raw=Path(raw.format(tmp=outside)), limit=40)
+    made = ingest(settings)
+    assert (outside / "elsewhere").as_posix() in made.outputs
+    assert "data/processed/items.jsonl" in made.outputs
+    assert ingest(settings).reused
+    (outside / "elsewhere" / "styles.csv").unlink()
+    assert not ingest(settings).reused
+
+
 def test_trouble_of_the_machine_is_tried_again_a_mistake_is_not(bench: Bench) -> None:
     troubles: list[Exception] = [OSError("busy")]
 
