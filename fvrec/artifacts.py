@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,8 @@ from fvrec.errors import FvrecError
 
 MANIFEST_VERSION = 1
 _TEMPORARY = ".partial-"
+_SUFFIX = 8
+"""Hex digits that end a temporary name."""
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
@@ -79,6 +82,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a killed process was building to put in the place of ``path``. Nobody else may be building it."""
+    for leftover in path.parent.glob(f"{_TEMPORARY}{escape(path.name)}-{'[0-9a-f]' * _SUFFIX}"):
+        remove(leftover)
 
 
 def digest_bytes(data: bytes) -> str:
@@ -181,7 +190,7 @@ def _files(path: Path) -> list[Path]:
 
 def temporary_name(path: Path) -> Path:
     """A fresh name beside ``path``, on the same file system, that digests pass over."""
-    return path.with_name(f"{_TEMPORARY}{path.name}-{uuid4().hex[:8]}")
+    return path.with_name(f"{_TEMPORARY}{path.name}-{uuid4().hex[:_SUFFIX]}")
 
 
 def _sync_file(path: Path) -> None:

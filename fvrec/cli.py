@@ -116,7 +116,7 @@ def show_summary(settings: Settings) -> None:
     tokens = [f"{row.stage} {row.value:.1f}" for row in metrics if row.metric == "tokens_per_sample"]
     if tokens:
         out.print(f"Text tokens per training sample: {', '.join(tokens)}", highlight=False)
-    for path in sorted(settings.reports.glob("*")):
+    for path in sorted(settings.reports.glob("[!.]*")):
         out.print(f"  {path}", soft_wrap=True, highlight=False)
 
 

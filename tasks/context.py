@@ -94,6 +94,9 @@ class Context:
         run = self._run_row()
         if recorded:
             db.migrate(self.database)
+        if self.database.exists():
+            self._close_abandoned()
+        if recorded:
             write.save_run(self.database, run)
         try:
             yield
@@ -107,6 +110,13 @@ class Context:
                 remove(temporary)
         if recorded:
             write.save_run(self.database, replace(run, finished_at=utc_now(), status="complete"))
+
+    def _close_abandoned(self) -> None:
+        """Mark as failed what a killed process left as running, and clear its rows; see ``tasks/lock.py``."""
+        for run in self.warehouse.runs():
+            if run.status == "running":
+                write.clear_run(self.database, run.run_id)
+                write.save_run(self.database, replace(run, finished_at=utc_now(), status="failed"))
 
     def _run_row(self) -> Run:
         settings = self.settings

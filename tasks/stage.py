@@ -16,11 +16,12 @@ from typing import Any
 from prefect import task
 from prefect.client.schemas.objects import State, TaskRun
 
-from fvrec.artifacts import Manifest, input_digest, remove, verify
+from fvrec.artifacts import Manifest, input_digest, remove, remove_leftovers, verify
 from fvrec.closure import code_digest
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from tasks.context import Context, warehouse_rows
+from tasks.lock import only_run
 from tasks.record import leave_artifacts, write_logs
 
 RETRIES = 2
@@ -97,7 +98,14 @@ class Stage:
         return Plan(path, inputs, config, code, digest, upstream, None if reason else manifest, reason)
 
     def __call__(self, settings: Settings) -> StageResult:
-        """Run the stage, or reuse what is there. Raises what the work raises; a failed run leaves no manifest."""
+        """Run the stage, or reuse what is there. Raises what the work raises; a failed run leaves no manifest.
+
+        FvrecError when another process runs anything in this root.
+        """
+        with only_run(settings):
+            return self._call(settings)
+
+    def _call(self, settings: Settings) -> StageResult:
         started = perf_counter()
         plan = self.plan(settings)
 
@@ -128,6 +136,8 @@ class Stage:
             made = {**plan.complete.outputs, **plan.complete.warehouse}
             return asdict(StageResult(self.name, plan.complete.run_id, True, plan.complete.seconds, made))
         remove(plan.manifest_path)
+        for place in (plan.manifest_path, *self.outputs(settings)):
+            remove_leftovers(place)
         started = perf_counter()
         context = Context(self.name, self.flow, settings, plan.upstream, plan.config, plan.code)
         with context.running(recorded=self.recorded):

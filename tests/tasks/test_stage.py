@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -188,6 +191,53 @@ def test_an_output_that_was_announced_but_not_written_fails_the_stage(bench: Ben
     with pytest.raises(FvrecError, match=r"did not write an output.*never\.md"):
         absent(bench.settings)
     assert not (bench.settings.manifests / "first.json").exists()
+
+
+def _in_another_process(work: str, root: Path) -> subprocess.Popen[str]:
+    """``work`` within a run of stage ``first`` in this root, in a process of its own; returns when it has started."""
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+from fvrec.config import Settings
+from fvrec.records import Metric
+from tasks.context import Context
+from tasks.lock import only_run
+settings = Settings(root=Path({str(root)!r}), preset="smoke")
+context = Context("first", "ingest", settings, {{}}, {{}}, "code", run_id="killed")
+with only_run(settings), context.running():
+    context.build(settings.models / "first").mkdir()
+    context.save_metrics([Metric(stage="first", metric="length", value=1)])
+    print("started", flush=True)
+    {work}
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next(bench: Bench) -> None:
+    from warehouse.read import Warehouse
+
+    killed = _in_another_process("os.kill(os.getpid(), signal.SIGKILL)", bench.settings.root)
+    assert killed.wait(timeout=60) == -signal.SIGKILL
+    warehouse = Warehouse(bench.settings.database)
+    assert [run.status for run in warehouse.runs()] == ["running"]
+    assert len(list(bench.settings.models.glob(".partial-first-*"))) == 1
+    bench.stage()(bench.settings)
+    assert [(run.run_id == "killed", run.status) for run in warehouse.runs()] == [(True, "failed"), (False, "complete")]
+    assert warehouse.metrics(run_id="killed") == []
+    assert [path.name for path in bench.settings.models.iterdir()] == ["first"]
+
+
+def test_a_second_process_does_not_run_in_the_same_root(bench: Bench) -> None:
+    other = _in_another_process("sys.stdin.read()", bench.settings.root)
+    with pytest.raises(FvrecError, match=f"another run is at work in this root.*found: 'process {other.pid}'"):
+        bench.stage()(bench.settings)
+    other.communicate(timeout=60)
+    assert other.returncode == 0
+    bench.stage()(bench.settings)
+    assert bench.runs == ["first"]
 
 
 @pytest.mark.parametrize("raw", ["{tmp}/elsewhere", "elsewhere"])
