@@ -107,11 +107,11 @@ def show_stages(results: Sequence[StageResult], seconds: float) -> None:
 def show_summary(settings: Settings) -> None:
     """The run's table from the warehouse's metrics, and where the reports are."""
     from fvrec.summary_table import summary
+    from tasks.report import collected_runs
     from warehouse.read import Warehouse
 
-    metrics = [
-        row for row in Warehouse(settings.database).metrics(source=settings.source) if row.preset == settings.preset
-    ]
+    warehouse = Warehouse(settings.database)
+    metrics = [row for run in collected_runs(settings).values() for row in warehouse.metrics(run_id=run.run_id)]
     out.print(_as_table(summary(metrics), settings))
     tokens = [f"{row.stage} {row.value:.1f}" for row in metrics if row.metric == "tokens_per_sample"]
     if tokens:

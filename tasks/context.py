@@ -15,6 +15,7 @@ from fvrec.artifacts import replace as put_in_place
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.records import Metric, Run, utc_now
+from tasks.lineage import KEY, lineage
 from warehouse import db, write
 from warehouse.read import Warehouse
 
@@ -34,7 +35,10 @@ class Context:
     upstream: Mapping[str, Manifest]
     config: Mapping[str, Any]
     code: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
     run_id: str = ""
+    made: dict[str, str] = field(default_factory=dict)
+    """Digests of outputs and relations, once they are in place; kept in the run's row."""
     saved_metrics: list[Metric] = field(default_factory=list)
     _staged: dict[Path, Path] = field(default_factory=dict)
 
@@ -109,7 +113,8 @@ class Context:
             for temporary in self._staged.values():
                 remove(temporary)
         if recorded:
-            write.save_run(self.database, replace(run, finished_at=utc_now(), status="complete"))
+            config = {**run.config, KEY: lineage(self.config, self.inputs, self.made)}
+            write.save_run(self.database, replace(run, config=config, finished_at=utc_now(), status="complete"))
 
     def _close_abandoned(self) -> None:
         """Mark as failed what a killed process left as running, and clear its rows; see ``tasks/lock.py``."""

@@ -21,6 +21,7 @@ from fvrec.closure import code_digest
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from tasks.context import Context, warehouse_rows
+from tasks.lineage import NO_ROWS
 from tasks.lock import only_run
 from tasks.record import leave_artifacts, write_logs
 
@@ -139,7 +140,7 @@ class Stage:
         for place in (plan.manifest_path, *self.outputs(settings)):
             remove_leftovers(place)
         started = perf_counter()
-        context = Context(self.name, self.flow, settings, plan.upstream, plan.config, plan.code)
+        context = Context(self.name, self.flow, settings, plan.upstream, plan.config, plan.code, plan.inputs)
         with context.running(recorded=self.recorded):
             self.work(context)
             context.place(self.outputs(settings))
@@ -154,6 +155,7 @@ class Stage:
                 warehouse=warehouse_rows(settings, context.run_id, self.source_relations),
                 seconds=perf_counter() - started,
             )
+            context.made.update({**manifest.outputs, **manifest.warehouse})
         write_logs(self.flow, manifest, settings)
         leave_artifacts(manifest, context.saved_metrics)
         manifest.write(plan.manifest_path)
@@ -218,7 +220,7 @@ def _pick(manifest: Manifest, names: Sequence[str]) -> dict[str, str]:
     if missing:
         raise FvrecError(f"stage {manifest.stage} made no {missing[0]}", allowed=manifest.outputs)
     made = {**manifest.outputs, **manifest.warehouse}
-    return {name: made.get(name, "no rows") for name in names}
+    return {name: made.get(name, NO_ROWS) for name in names}
 
 
 def _plain(value: Any) -> Any:
