@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from fvrec.config import PRESETS, SOURCES, STRATEGIES, Settings
+from fvrec.config import DRAWN, PRESETS, SOURCES, STRATEGIES, Settings
 from fvrec.errors import FvrecError
 from fvrec.records import MODELS
 
@@ -210,16 +210,23 @@ def preview(
     output: Annotated[Path | None, typer.Option("--out", help="The picture [reports/preview_SOURCE.png].")] = None,
 ) -> None:
     """Write a contact sheet: products with the values that the source claims for them."""
+    from contextlib import ExitStack
     from itertools import islice
+    from tempfile import TemporaryDirectory
 
     from fvrec.sources.preview import contact_sheet
     from tasks.source import source_of
 
     settings = settings_from(source=source, raw=raw, root=root, preset=preset, seed=seed)
     path = output or settings.reports / f"preview_{settings.source}.png"
-    connector = source_of(settings)
-    connector.discover()
-    shown = contact_sheet(islice(connector.rows(), limit), path)
+    with ExitStack() as held:
+        if settings.source == DRAWN:
+            # Drawn apart: another seed or size must not replace the photos that a run was made from.
+            apart = Path(held.enter_context(TemporaryDirectory(prefix="fvrec-preview-")))
+            settings = settings.model_copy(update={"raw": apart, "limit": limit})
+        connector = source_of(settings)
+        connector.discover()
+        shown = contact_sheet(islice(connector.rows(), limit), path)
     out.print(f"{shown} products: {path}", soft_wrap=True, highlight=False)
 
 
