@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from glob import escape
@@ -170,10 +170,15 @@ def output_name(path: Path, root: Path) -> str:
     return (place.relative_to(base) if place.is_relative_to(base) else place).as_posix()
 
 
-def verify(manifest: Manifest, root: Path) -> list[str]:
-    """One sentence for each output that is gone or altered since the manifest was written; empty when all is well."""
+def verify(manifest: Manifest, root: Path, names: Container[str] | None = None) -> list[str]:
+    """One sentence for each output that is gone or altered since the manifest was written; empty when all is well.
+
+    Only the outputs named in ``names`` are read, when it is given.
+    """
     faults = []
     for name, expected in manifest.outputs.items():
+        if names is not None and name not in names:
+            continue
         path = root / name
         if not path.exists():
             faults.append(f"{name} is gone")

@@ -144,6 +144,19 @@ def warehouse_rows(settings: Settings, run_id: str, source_relations: Sequence[s
     if not settings.database.exists():
         return {}
     warehouse = Warehouse(settings.database)
-    of_source = warehouse.fingerprint_source(settings.source) if source_relations else {}
-    found = {**warehouse.fingerprint(run_id), **{name: of_source[name] for name in source_relations}}
-    return {name: digest for name, digest in found.items() if not digest.startswith("0:")}
+    of_source = warehouse.fingerprint_source(settings.source, source_relations) if source_relations else {}
+    return _with_rows({**warehouse.fingerprint(run_id), **of_source})
+
+
+def altered_rows(settings: Settings, manifest: Manifest, relations: Sequence[str]) -> list[str]:
+    """One sentence for each of these relations whose rows are not what the manifest's run left; others are not read."""
+    found: dict[str, str] = {}
+    if settings.database.exists():
+        warehouse = Warehouse(settings.database)
+        of_source = warehouse.fingerprint_source(settings.source, relations)
+        found = _with_rows({**warehouse.fingerprint(manifest.run_id, relations), **of_source})
+    return [f"{name} was altered" for name in relations if found.get(name) != manifest.warehouse.get(name)]
+
+
+def _with_rows(fingerprints: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in fingerprints.items() if not digest.startswith("0:")}

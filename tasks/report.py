@@ -66,7 +66,7 @@ def _check_items(ingest: Run, warehouse: Warehouse, mend: str) -> None:
     expected = [row.value for row in warehouse.metrics(run_id=ingest.run_id) if row.metric == "items" and not row.split]
     found = len(warehouse.items(ingest.source))
     made = made_by(ingest, "items")
-    altered = made is not None and made != warehouse.fingerprint_source(ingest.source)["items"]
+    altered = made is not None and made != warehouse.fingerprint_source(ingest.source, ("items",))["items"]
     if altered or expected != [found]:
         raise FvrecError(
             f"the items of {ingest.source} are not those of its newest ingest with preset {ingest.preset}",

@@ -20,7 +20,7 @@ from fvrec.artifacts import Manifest, input_digest, remove, remove_leftovers, ve
 from fvrec.closure import code_digest
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
-from tasks.context import Context, warehouse_rows
+from tasks.context import Context, altered_rows, warehouse_rows
 from tasks.lineage import NO_ROWS
 from tasks.lock import only_run
 from tasks.record import leave_artifacts, write_logs
@@ -87,7 +87,7 @@ class Stage:
         inputs = {
             f"{stage}:{name}": digest
             for stage, names in self.needs.items()
-            for name, digest in _pick(upstream[stage], names).items()
+            for name, digest in _pick(upstream[stage], names, settings).items()
         }
         inputs.update(self.external(settings))
         config = {"source": settings.source, "preset": settings.preset, **self.config(settings)}
@@ -214,11 +214,22 @@ def _upstream(name: str, wanted_by: str, settings: Settings) -> Manifest:
     return manifest
 
 
-def _pick(manifest: Manifest, names: Sequence[str]) -> dict[str, str]:
-    """Digests of the named outputs (paths) and relations; a relation without any row of the run counts as empty."""
+def _pick(manifest: Manifest, names: Sequence[str], settings: Settings) -> dict[str, str]:
+    """Digests of the named outputs (paths) and relations; a relation without any row of the run counts as empty.
+
+    FvrecError when one of them is no longer what the manifest says: what is made of it would bear a wrong digest.
+    """
     missing = [name for name in names if "/" in name and name not in manifest.outputs]
     if missing:
         raise FvrecError(f"stage {manifest.stage} made no {missing[0]}", allowed=manifest.outputs)
+    relations = [name for name in names if "/" not in name]
+    faults = verify(manifest, settings.root, names) + altered_rows(settings, manifest, relations)
+    if faults:
+        raise FvrecError(
+            f"what stage {manifest.stage} made is no longer there as it was: {'; '.join(faults)}",
+            where=settings.root,
+            allowed="`fvrec run` makes it again",
+        )
     made = {**manifest.outputs, **manifest.warehouse}
     return {name: made.get(name, NO_ROWS) for name in names}
 

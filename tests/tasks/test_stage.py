@@ -299,6 +299,36 @@ def test_a_stage_without_its_upstream_says_which(bench: Bench) -> None:
         alone(elsewhere)
 
 
+@pytest.mark.parametrize(
+    ("harm", "fault"),
+    [
+        (_delete_file, "data/processed/first.txt is gone"),
+        (_alter_file, "data/processed/first.txt was altered"),
+        (_delete_rows, "metrics was altered"),
+        (_delete_warehouse, "metrics was altered"),
+    ],
+)
+def test_an_upstream_that_was_altered_is_not_built_upon(
+    bench: Bench, harm: Callable[[Bench], None], fault: str
+) -> None:
+    downstream = replace(bench.stage("second"), needs={"first": ("data/processed/first.txt", "metrics")})
+    bench.stage()(bench.settings)
+    harm(bench)
+    with pytest.raises(FvrecError, match=rf"what stage first made .*: {fault}; .*`fvrec run`"):
+        downstream(bench.settings)
+    assert bench.runs == ["first"]
+    bench.stage()(bench.settings)
+    downstream(bench.settings)
+
+
+def test_of_an_upstream_only_what_is_needed_is_looked_at(bench: Bench) -> None:
+    downstream = replace(bench.stage("second"), needs={"first": ("data/processed/first.txt",)})
+    bench.stage()(bench.settings)
+    _alter_folder(bench)
+    _delete_rows(bench)
+    assert not downstream(bench.settings).reused
+
+
 def test_logs_say_how_to_repeat_it_and_what_it_made(bench: Bench) -> None:
     result = bench.stage()(bench.settings)
     command = (bench.settings.logs / "first_commands.txt").read_text()
