@@ -6,8 +6,9 @@ decides: when it is absent, of another digest, or names an output that is gone o
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -24,9 +25,13 @@ from tasks.context import Context, altered_rows, warehouse_rows
 from tasks.lineage import NO_ROWS
 from tasks.lock import only_run
 from tasks.record import leave_artifacts, write_logs
+from warehouse.connect import is_io_trouble
 
 RETRIES = 2
 RETRY_DELAY_SECONDS = 1
+LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
+"""What the system says when only the user can mend it: a full disk is full a second later too."""
 
 
 @dataclass(frozen=True)
@@ -243,8 +248,19 @@ def _is_transient(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """Retry what a second try may mend: the machine's own trouble with a file or a connection."""
     try:
         state.result()
-    except OSError:
-        return True
-    except BaseException:
-        return False
+    except BaseException as error:
+        return any(_may_pass(cause) for cause in _causes(error))
     return False
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from: users get an FvrecError, the system's own error stands behind it."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return not isinstance(error, LASTING) and error.errno not in LASTING_NUMBERS
+    return is_io_trouble(error)

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from fvrec.artifacts import Manifest
+from fvrec.artifacts import Manifest, atomic_write, digest_file
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.records import Metric
@@ -272,6 +273,49 @@ def test_trouble_of_the_machine_is_tried_again_a_mistake_is_not(bench: Bench) ->
     with pytest.raises(FvrecError, match="wrong"):
         bench.stage()(bench.settings)
     assert len(bench.runs) == 3
+
+
+def _read_a_loop(folder: Path) -> None:
+    """The system refuses to follow it, as it may refuse a file on a share that stumbles."""
+    link = folder / "loop"
+    link.symlink_to(link)
+    digest_file(link)
+
+
+def _open_no_database(folder: Path) -> None:
+    from warehouse.read import Warehouse
+
+    path = folder / "not.duckdb"
+    path.write_bytes(b"no database" * 1000)
+    Warehouse(path).runs()
+
+
+def _read_what_is_not_there(folder: Path) -> None:
+    digest_file(folder / "absent")
+
+
+def _write_below_a_file(folder: Path) -> None:
+    (folder / "file").touch()
+    atomic_write(folder / "file" / "below", "text")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "attempts"),
+    [(_read_a_loop, 2), (_open_no_database, 2), (_read_what_is_not_there, 1), (_write_below_a_file, 1)],
+)
+def test_trouble_is_seen_behind_the_error_that_users_get(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory, trouble: Callable[[Path], None], attempts: int
+) -> None:
+    folder = tmp_path_factory.mktemp("trouble")
+
+    def at_first() -> None:
+        if len(bench.runs) == 1:
+            trouble(folder)
+
+    bench.mishap = at_first
+    with nullcontext() if attempts > 1 else pytest.raises(FvrecError, match="cannot"):
+        bench.stage()(bench.settings)
+    assert len(bench.runs) == attempts
 
 
 def test_only_changed_content_of_an_upstream_stage_runs_the_next(bench: Bench) -> None:
