@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fvrec.artifacts import Manifest, atomic_write
+from fvrec.artifacts import Manifest, atomic_write, digest_tree
 from fvrec.config import Settings
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import Run
@@ -16,7 +16,9 @@ from tasks.lineage import check_lineage, made_by
 from tasks.record import command_of
 from tasks.stage import stage
 from warehouse import db
+from warehouse.connect import require_database
 from warehouse.read import Warehouse
+from warehouse.upgrade import VIEWS
 
 REPORTED = (
     *("ingest", "sft_data", "features", "pretrain", "sft", "lora"),
@@ -39,6 +41,11 @@ def _manifest_runs(settings: Settings) -> Mapping[str, str]:
 
 def _reported_runs(settings: Settings) -> Mapping[str, str]:
     return {name: run for name, run in _manifest_runs(settings).items() if name != "run:reports"}
+
+
+def _published(settings: Settings) -> Mapping[str, str]:
+    """The snapshot also holds the views, which belong to no stage's code."""
+    return {**_manifest_runs(settings), "views": digest_tree(VIEWS)}
 
 
 def collected_runs(settings: Settings) -> dict[str, Run]:
@@ -123,9 +130,11 @@ def _rendered(settings: Settings) -> dict[Path, str]:
     "publish",
     flow="publish",
     outputs=lambda settings: [settings.snapshot],
-    external=_manifest_runs,
+    external=_published,
     recorded=False,
 )
 def publish(context: Context) -> None:
     """Copy the live warehouse to a new snapshot and switch the link that readers open."""
+    require_database(context.settings.database)
+    db.migrate(context.settings.database, views=VIEWS)
     db.publish(context.settings.database, context.settings.snapshot)

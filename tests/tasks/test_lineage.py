@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,28 @@ def test_items_that_another_preset_replaced_are_refused(tmp_path: Path) -> None:
         FvrecError, match=r"not those of its newest ingest with preset smoke; .*150 items, ingested 120"
     ):
         collect(settings)
+
+
+def test_an_edited_view_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks import report
+    from warehouse import upgrade
+    from warehouse.read import Warehouse
+
+    settings = _made(tmp_path)
+    report.publish(settings)
+    assert report.publish(settings).reused
+    views = tmp_path / "views"
+    shutil.copytree(upgrade.VIEWS, views)
+    (views / "one.sql").write_text("CREATE VIEW one AS SELECT 1 AS a;\n")
+    monkeypatch.setattr(report, "VIEWS", views)
+    assert not report.publish(settings).reused
+    assert Warehouse(settings.snapshot).query("SELECT a, count(*) FROM one, latest_runs GROUP BY 1").rows == ((1, 2),)
+
+
+def test_without_a_warehouse_nothing_is_published(tmp_path: Path) -> None:
+    from tasks import report
+
+    settings = _settings(tmp_path)
+    with pytest.raises(FvrecError, match="no warehouse yet"):
+        report.publish(settings)
+    assert not settings.database.exists()
