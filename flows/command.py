@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from prefect.settings import PREFECT_HOME, PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
@@ -12,6 +13,7 @@ from prefect.settings import PREFECT_HOME, PREFECT_RESULTS_LOCAL_STORAGE_PATH, t
 from fvrec.config import SOURCES, Settings
 from fvrec.errors import FvrecError
 from tasks.check import check_settings
+from tasks.lock import only_run
 from tasks.stage import StageResult
 
 Flow = Callable[[Settings], Iterable[StageResult]]
@@ -40,10 +42,14 @@ def run_as_command(flow: Flow, arguments: Sequence[str] | None = None) -> int:
 
 
 def run_in_home(flow: Flow, settings: Settings) -> list[StageResult]:
-    """Run the flow with Prefect's home below the settings' root, wherever this process was started."""
-    if PREFECT_HOME.value() == settings.prefect_home.resolve():
-        return list(flow(settings))
+    """Run the flow with Prefect's home below the settings' root, wherever this process was started.
+
+    FvrecError when another run is at work in that root.
+    """
     home = settings.prefect_home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    with temporary_settings({PREFECT_HOME: home, PREFECT_RESULTS_LOCAL_STORAGE_PATH: home / "storage"}):
+    with ExitStack() as held:
+        held.enter_context(only_run(settings))
+        if PREFECT_HOME.value() != home:
+            places = {PREFECT_HOME: home, PREFECT_RESULTS_LOCAL_STORAGE_PATH: home / "storage"}
+            held.enter_context(temporary_settings(places))
         return list(flow(settings))

@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,8 @@ from fvrec.errors import FvrecError
 
 MANIFEST_VERSION = 1
 _TEMPORARY = ".partial-"
+_SUFFIX = 8
+"""Hex digits that end a temporary name."""
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
@@ -81,6 +84,12 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what a killed process was building to put in the place of ``path``. Nobody else may be building it."""
+    for leftover in path.parent.glob(f"{_TEMPORARY}{escape(path.name)}-{'[0-9a-f]' * _SUFFIX}"):
+        remove(leftover)
+
+
 def digest_bytes(data: bytes) -> str:
     """SHA-256 as 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
@@ -113,8 +122,8 @@ class Manifest:
     """What one complete stage was made from and what it made.
 
     inputs: name -> digest of what it read. config: the values that steer it. code: digest of its import closure.
-    outputs: path relative to the root -> digest (a folder counts as one output). warehouse: relation -> fingerprint
-    of the rows that the run wrote.
+    outputs: path (``output_name``) -> digest; a folder counts as one output. warehouse: relation -> fingerprint of the
+    rows that the run wrote.
     """
 
     stage: str
@@ -152,10 +161,24 @@ def input_digest(stage: str, inputs: Mapping[str, str], config: Mapping[str, Any
     return digest_json({"stage": stage, "inputs": dict(inputs), "config": dict(config), "code": code})
 
 
-def verify(manifest: Manifest, root: Path) -> list[str]:
-    """One sentence for each output that is gone or altered since the manifest was written; empty when all is well."""
+def output_name(path: Path, root: Path) -> str:
+    """The path as manifests name it: relative to the root when it lies below it, absolute otherwise.
+
+    Links are not followed: an output may be one, and its own place is what counts.
+    """
+    place, base = Path(os.path.abspath(path)), Path(os.path.abspath(root))
+    return (place.relative_to(base) if place.is_relative_to(base) else place).as_posix()
+
+
+def verify(manifest: Manifest, root: Path, names: Container[str] | None = None) -> list[str]:
+    """One sentence for each output that is gone or altered since the manifest was written; empty when all is well.
+
+    Only the outputs named in ``names`` are read, when it is given.
+    """
     faults = []
     for name, expected in manifest.outputs.items():
+        if names is not None and name not in names:
+            continue
         path = root / name
         if not path.exists():
             faults.append(f"{name} is gone")
@@ -172,7 +195,7 @@ def _files(path: Path) -> list[Path]:
 
 def temporary_name(path: Path) -> Path:
     """A fresh name beside ``path``, on the same file system, that digests pass over."""
-    return path.with_name(f"{_TEMPORARY}{path.name}-{uuid4().hex[:8]}")
+    return path.with_name(f"{_TEMPORARY}{path.name}-{uuid4().hex[:_SUFFIX]}")
 
 
 def _sync_file(path: Path) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from fvrec.config import PRESETS, SOURCES, STRATEGIES, Settings
+from fvrec.config import DRAWN, PRESETS, SOURCES, STRATEGIES, Settings
 from fvrec.errors import FvrecError
 from fvrec.records import MODELS
 
@@ -107,16 +107,16 @@ def show_stages(results: Sequence[StageResult], seconds: float) -> None:
 def show_summary(settings: Settings) -> None:
     """The run's table from the warehouse's metrics, and where the reports are."""
     from fvrec.summary_table import summary
+    from tasks.report import collected_runs
     from warehouse.read import Warehouse
 
-    metrics = [
-        row for row in Warehouse(settings.database).metrics(source=settings.source) if row.preset == settings.preset
-    ]
+    warehouse = Warehouse(settings.database)
+    metrics = [row for run in collected_runs(settings).values() for row in warehouse.metrics(run_id=run.run_id)]
     out.print(_as_table(summary(metrics), settings))
     tokens = [f"{row.stage} {row.value:.1f}" for row in metrics if row.metric == "tokens_per_sample"]
     if tokens:
         out.print(f"Text tokens per training sample: {', '.join(tokens)}", highlight=False)
-    for path in sorted(settings.reports.glob("*")):
+    for path in sorted(settings.reports.glob("[!.]*")):
         out.print(f"  {path}", soft_wrap=True, highlight=False)
 
 
@@ -210,16 +210,23 @@ def preview(
     output: Annotated[Path | None, typer.Option("--out", help="The picture [reports/preview_SOURCE.png].")] = None,
 ) -> None:
     """Write a contact sheet: products with the values that the source claims for them."""
+    from contextlib import ExitStack
     from itertools import islice
+    from tempfile import TemporaryDirectory
 
     from fvrec.sources.preview import contact_sheet
     from tasks.source import source_of
 
     settings = settings_from(source=source, raw=raw, root=root, preset=preset, seed=seed)
     path = output or settings.reports / f"preview_{settings.source}.png"
-    connector = source_of(settings)
-    connector.discover()
-    shown = contact_sheet(islice(connector.rows(), limit), path)
+    with ExitStack() as held:
+        if settings.source == DRAWN:
+            # Drawn apart: another seed or size must not replace the photos that a run was made from.
+            apart = Path(held.enter_context(TemporaryDirectory(prefix="fvrec-preview-")))
+            settings = settings.model_copy(update={"raw": apart, "limit": limit})
+        connector = source_of(settings)
+        connector.discover()
+        shown = contact_sheet(islice(connector.rows(), limit), path)
     out.print(f"{shown} products: {path}", soft_wrap=True, highlight=False)
 
 

@@ -32,7 +32,8 @@ def code_digest(module: str, *, root: Path = PROJECT_ROOT) -> str:
 def files(module: str, root: Path = PROJECT_ROOT) -> list[Path]:
     """The closure's files, sorted: modules, the packages that importing them runs, and those packages' data.
 
-    Data are ``.toml``, ``.sql`` and ``.j2`` files in a package's folder or in its folders that are no packages.
+    Data are ``.toml``, ``.sql`` and ``.j2`` files in a package's folder or in its folders that are no packages. The
+    warehouse's views are left out: they hold nothing that a stage made, and are an input of publication alone.
     """
     if _locate(module, root) is None:
         raise FvrecError("no such module in this project", where=module, allowed=", ".join(PACKAGES))
@@ -110,6 +111,8 @@ def _locate(module: str, root: Path) -> Path | None:
 
 def _package_data(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
+        if path.name == "views" and folder.name == "warehouse":
+            continue
         if path.is_file() and path.suffix in DATA_SUFFIXES:
             yield path
         elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():

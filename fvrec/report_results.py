@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from fvrec.config import DRAWN
 from fvrec.records import Metric
 from fvrec.report import DIFFERENCE, ReportData
 from fvrec.report_tables import Table, choose, environment, pivot
@@ -21,6 +22,7 @@ def results_page(data: ReportData) -> str:
         .get_template("results.md.j2")
         .render(
             data=data,
+            command=_command(data),
             profile=pivot(_profile(data), row=("metric", "split"), column="source"),
             overall=pivot([row for row in extraction if not row.field], row=("inputs", "metric"), column="model"),
             fields={
@@ -44,6 +46,16 @@ def results_rows(data: ReportData) -> str:
     """Every metric row of the run's stages, one JSON object a line of one JSON list; value distributions left out."""
     rows = [asdict(row) for row in data.metrics if row.metric not in ("value_count", "value_share")]
     return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows) + "\n]\n"
+
+
+def _command(data: ReportData) -> str:
+    """The command that repeats the run in any clone: folders as the documentation has them, not as they lie here."""
+    config = next(run.config for run in data.runs if run.stage == "ingest")
+    options = {"source": data.source, "preset": data.preset, "seed": config.get("seed"), "limit": config.get("limit")}
+    if data.source != DRAWN:
+        options["raw"] = f"data/raw/{data.source}"
+    given = (f"--{name} {value}" for name, value in options.items() if value is not None)
+    return " ".join(["fvrec run", *given])
 
 
 def _profile(data: ReportData) -> list[Metric]:

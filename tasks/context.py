@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fvrec.artifacts import Manifest, digest_tree, remove, temporary_name
+from fvrec.artifacts import Manifest, digest_tree, output_name, remove, temporary_name
 from fvrec.artifacts import replace as put_in_place
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.records import Metric, Run, utc_now
+from tasks.lineage import KEY, lineage
 from warehouse import db, write
 from warehouse.read import Warehouse
 
@@ -34,7 +35,10 @@ class Context:
     upstream: Mapping[str, Manifest]
     config: Mapping[str, Any]
     code: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
     run_id: str = ""
+    made: dict[str, str] = field(default_factory=dict)
+    """Digests of outputs and relations, once they are in place; kept in the run's row."""
     saved_metrics: list[Metric] = field(default_factory=list)
     _staged: dict[Path, Path] = field(default_factory=dict)
 
@@ -85,8 +89,8 @@ class Context:
             raise FvrecError(f"stage {self.stage} did not write an output it announced", where=missing[0])
 
     def output_digests(self, outputs: Sequence[Path]) -> dict[str, str]:
-        """Path relative to the root -> digest."""
-        return {path.relative_to(self.settings.root).as_posix(): digest_tree(path) for path in outputs}
+        """Path as the manifest names it -> digest."""
+        return {output_name(path, self.settings.root): digest_tree(path) for path in outputs}
 
     @contextmanager
     def running(self, *, recorded: bool = True) -> Iterator[None]:
@@ -94,6 +98,9 @@ class Context:
         run = self._run_row()
         if recorded:
             db.migrate(self.database)
+        if self.database.exists():
+            self._close_abandoned()
+        if recorded:
             write.save_run(self.database, run)
         try:
             yield
@@ -106,7 +113,15 @@ class Context:
             for temporary in self._staged.values():
                 remove(temporary)
         if recorded:
-            write.save_run(self.database, replace(run, finished_at=utc_now(), status="complete"))
+            config = {**run.config, KEY: lineage(self.config, self.inputs, self.made)}
+            write.save_run(self.database, replace(run, config=config, finished_at=utc_now(), status="complete"))
+
+    def _close_abandoned(self) -> None:
+        """Mark as failed what a killed process left as running, and clear its rows; see ``tasks/lock.py``."""
+        for run in self.warehouse.runs():
+            if run.status == "running":
+                write.clear_run(self.database, run.run_id)
+                write.save_run(self.database, replace(run, finished_at=utc_now(), status="failed"))
 
     def _run_row(self) -> Run:
         settings = self.settings
@@ -129,6 +144,19 @@ def warehouse_rows(settings: Settings, run_id: str, source_relations: Sequence[s
     if not settings.database.exists():
         return {}
     warehouse = Warehouse(settings.database)
-    of_source = warehouse.fingerprint_source(settings.source) if source_relations else {}
-    found = {**warehouse.fingerprint(run_id), **{name: of_source[name] for name in source_relations}}
-    return {name: digest for name, digest in found.items() if not digest.startswith("0:")}
+    of_source = warehouse.fingerprint_source(settings.source, source_relations) if source_relations else {}
+    return _with_rows({**warehouse.fingerprint(run_id), **of_source})
+
+
+def altered_rows(settings: Settings, manifest: Manifest, relations: Sequence[str]) -> list[str]:
+    """One sentence for each of these relations whose rows are not what the manifest's run left; others are not read."""
+    found: dict[str, str] = {}
+    if settings.database.exists():
+        warehouse = Warehouse(settings.database)
+        of_source = warehouse.fingerprint_source(settings.source, relations)
+        found = _with_rows({**warehouse.fingerprint(manifest.run_id, relations), **of_source})
+    return [f"{name} was altered" for name in relations if found.get(name) != manifest.warehouse.get(name)]
+
+
+def _with_rows(fingerprints: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in fingerprints.items() if not digest.startswith("0:")}

@@ -8,15 +8,13 @@ from pathlib import Path
 
 from fvrec.artifacts import atomic_write, digest_tree
 from fvrec.catalog import build, check, profile, write_items
-from fvrec.config import Settings
+from fvrec.config import DRAWN, Settings
 from tasks.context import Context
 from tasks.progress import bar
 from tasks.source import source_of
 from tasks.stage import stage
 from warehouse import write
 
-DRAWN = "embedded"
-"""The source whose photos are an output of the stage, not an input."""
 RELATIONS = ("items", "item_attributes", "quarantine")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fvrec.artifacts import output_name
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.records import MODELS, Inputs
@@ -52,4 +53,4 @@ def adapter_dir(settings: Settings, model: str) -> Path | None:
 
 def relative(path: Path, settings: Settings) -> str:
     """The name of an output in manifests."""
-    return path.relative_to(settings.root).as_posix()
+    return output_name(path, settings.root)

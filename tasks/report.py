@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from fvrec.artifacts import Manifest, atomic_write
+from fvrec.artifacts import Manifest, atomic_write, digest_tree
 from fvrec.config import Settings
 from fvrec.errors import FvrecError, SanityError
+from fvrec.records import Run
 from fvrec.report import EXTRACTION_MODELS, ReportData, render_all
 from tasks.context import Context
+from tasks.lineage import check_lineage, made_by
 from tasks.record import command_of
 from tasks.stage import stage
 from warehouse import db
+from warehouse.connect import require_database
 from warehouse.read import Warehouse
+from warehouse.upgrade import VIEWS
 
 REPORTED = (
     *("ingest", "sft_data", "features", "pretrain", "sft", "lora"),
@@ -38,8 +43,16 @@ def _reported_runs(settings: Settings) -> Mapping[str, str]:
     return {name: run for name, run in _manifest_runs(settings).items() if name != "run:reports"}
 
 
-def collect(settings: Settings) -> ReportData:
-    """All rows of the newest complete run of every stage on this source and preset. FvrecError when there is none."""
+def _published(settings: Settings) -> Mapping[str, str]:
+    """The snapshot also holds the views, which belong to no stage's code."""
+    return {**_manifest_runs(settings), "views": digest_tree(VIEWS)}
+
+
+def collected_runs(settings: Settings) -> dict[str, Run]:
+    """stage -> its newest complete run on this source and preset; a stage that has not run yet is left out.
+
+    FvrecError when the source was never ingested, and when these runs or the items do not belong together.
+    """
     warehouse = Warehouse(settings.database)
     found = [warehouse.latest_run(name, settings.source, settings.preset) for name in REPORTED]
     runs = {run.stage: run for run in found if run is not None}
@@ -49,6 +62,31 @@ def collect(settings: Settings) -> ReportData:
             where=settings.database,
             found=f"no complete ingest of {settings.source} with preset {settings.preset}",
         )
+    mend = command_of(replace(runs["ingest"], flow="run"), settings)
+    check_lineage(runs, mend=mend)
+    _check_items(runs["ingest"], warehouse, mend)
+    return runs
+
+
+def _check_items(ingest: Run, warehouse: Warehouse, mend: str) -> None:
+    """FvrecError unless the catalogue is still what this ingest made of it: all presets share a source's items."""
+    expected = [row.value for row in warehouse.metrics(run_id=ingest.run_id) if row.metric == "items" and not row.split]
+    found = len(warehouse.items(ingest.source))
+    made = made_by(ingest, "items")
+    altered = made is not None and made != warehouse.fingerprint_source(ingest.source, ("items",))["items"]
+    if altered or expected != [found]:
+        raise FvrecError(
+            f"the items of {ingest.source} are not those of its newest ingest with preset {ingest.preset}",
+            where=warehouse.path,
+            found=f"{found} items, ingested {', '.join(f'{value:g}' for value in expected) or 'none'}",
+            allowed=f"`{mend}` first",
+        )
+
+
+def collect(settings: Settings) -> ReportData:
+    """All rows of :func:`collected_runs`. FvrecError as there."""
+    runs = collected_runs(settings)
+    warehouse = Warehouse(settings.database)
     return ReportData(
         source=settings.source,
         preset=settings.preset,
@@ -92,9 +130,11 @@ def _rendered(settings: Settings) -> dict[Path, str]:
     "publish",
     flow="publish",
     outputs=lambda settings: [settings.snapshot],
-    external=_manifest_runs,
+    external=_published,
     recorded=False,
 )
 def publish(context: Context) -> None:
     """Copy the live warehouse to a new snapshot and switch the link that readers open."""
+    require_database(context.settings.database)
+    db.migrate(context.settings.database, views=VIEWS)
     db.publish(context.settings.database, context.settings.snapshot)

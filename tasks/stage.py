@@ -6,8 +6,9 @@ decides: when it is absent, of another digest, or names an output that is gone o
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -16,15 +17,21 @@ from typing import Any
 from prefect import task
 from prefect.client.schemas.objects import State, TaskRun
 
-from fvrec.artifacts import Manifest, input_digest, remove, verify
+from fvrec.artifacts import Manifest, input_digest, remove, remove_leftovers, verify
 from fvrec.closure import code_digest
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
-from tasks.context import Context, warehouse_rows
+from tasks.context import Context, altered_rows, warehouse_rows
+from tasks.lineage import NO_ROWS
+from tasks.lock import only_run
 from tasks.record import leave_artifacts, write_logs
+from warehouse.connect import is_io_trouble
 
 RETRIES = 2
 RETRY_DELAY_SECONDS = 1
+LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
+"""What the system says when only the user can mend it: a full disk is full a second later too."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Stage:
         inputs = {
             f"{stage}:{name}": digest
             for stage, names in self.needs.items()
-            for name, digest in _pick(upstream[stage], names).items()
+            for name, digest in _pick(upstream[stage], names, settings).items()
         }
         inputs.update(self.external(settings))
         config = {"source": settings.source, "preset": settings.preset, **self.config(settings)}
@@ -97,7 +104,14 @@ class Stage:
         return Plan(path, inputs, config, code, digest, upstream, None if reason else manifest, reason)
 
     def __call__(self, settings: Settings) -> StageResult:
-        """Run the stage, or reuse what is there. Raises what the work raises; a failed run leaves no manifest."""
+        """Run the stage, or reuse what is there. Raises what the work raises; a failed run leaves no manifest.
+
+        FvrecError when another process runs anything in this root.
+        """
+        with only_run(settings):
+            return self._call(settings)
+
+    def _call(self, settings: Settings) -> StageResult:
         started = perf_counter()
         plan = self.plan(settings)
 
@@ -128,21 +142,25 @@ class Stage:
             made = {**plan.complete.outputs, **plan.complete.warehouse}
             return asdict(StageResult(self.name, plan.complete.run_id, True, plan.complete.seconds, made))
         remove(plan.manifest_path)
+        for place in (plan.manifest_path, *self.outputs(settings)):
+            remove_leftovers(place)
         started = perf_counter()
-        context = Context(self.name, self.flow, settings, plan.upstream, plan.config, plan.code)
+        context = Context(self.name, self.flow, settings, plan.upstream, plan.config, plan.code, plan.inputs)
         with context.running(recorded=self.recorded):
             self.work(context)
             context.place(self.outputs(settings))
-        manifest = Manifest(
-            stage=self.name,
-            run_id=context.run_id,
-            inputs=plan.inputs,
-            config=plan.config,
-            code=plan.code,
-            outputs=context.output_digests(self.outputs(settings)),
-            warehouse=warehouse_rows(settings, context.run_id, self.source_relations),
-            seconds=perf_counter() - started,
-        )
+            # Still within the run: an output that cannot be read back is a failed run, not a complete one.
+            manifest = Manifest(
+                stage=self.name,
+                run_id=context.run_id,
+                inputs=plan.inputs,
+                config=plan.config,
+                code=plan.code,
+                outputs=context.output_digests(self.outputs(settings)),
+                warehouse=warehouse_rows(settings, context.run_id, self.source_relations),
+                seconds=perf_counter() - started,
+            )
+            context.made.update({**manifest.outputs, **manifest.warehouse})
         write_logs(self.flow, manifest, settings)
         leave_artifacts(manifest, context.saved_metrics)
         manifest.write(plan.manifest_path)
@@ -201,13 +219,24 @@ def _upstream(name: str, wanted_by: str, settings: Settings) -> Manifest:
     return manifest
 
 
-def _pick(manifest: Manifest, names: Sequence[str]) -> dict[str, str]:
-    """Digests of the named outputs (paths) and relations; a relation without any row of the run counts as empty."""
+def _pick(manifest: Manifest, names: Sequence[str], settings: Settings) -> dict[str, str]:
+    """Digests of the named outputs (paths) and relations; a relation without any row of the run counts as empty.
+
+    FvrecError when one of them is no longer what the manifest says: what is made of it would bear a wrong digest.
+    """
     missing = [name for name in names if "/" in name and name not in manifest.outputs]
     if missing:
         raise FvrecError(f"stage {manifest.stage} made no {missing[0]}", allowed=manifest.outputs)
+    relations = [name for name in names if "/" not in name]
+    faults = verify(manifest, settings.root, names) + altered_rows(settings, manifest, relations)
+    if faults:
+        raise FvrecError(
+            f"what stage {manifest.stage} made is no longer there as it was: {'; '.join(faults)}",
+            where=settings.root,
+            allowed="`fvrec run` makes it again",
+        )
     made = {**manifest.outputs, **manifest.warehouse}
-    return {name: made.get(name, "no rows") for name in names}
+    return {name: made.get(name, NO_ROWS) for name in names}
 
 
 def _plain(value: Any) -> Any:
@@ -219,8 +248,19 @@ def _is_transient(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """Retry what a second try may mend: the machine's own trouble with a file or a connection."""
     try:
         state.result()
-    except OSError:
-        return True
-    except BaseException:
-        return False
+    except BaseException as error:
+        return any(_may_pass(cause) for cause in _causes(error))
     return False
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from: users get an FvrecError, the system's own error stands behind it."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return not isinstance(error, LASTING) and error.errno not in LASTING_NUMBERS
+    return is_io_trouble(error)

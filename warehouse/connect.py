@@ -96,6 +96,11 @@ def explained(path: Path) -> Iterator[None]:
         raise FvrecError("the database refused", where=path, found=first_line(error)) from error
 
 
+def is_io_trouble(error: BaseException) -> bool:
+    """Whether DuckDB met trouble with the file (held, unreadable), which may pass, and not with what was asked."""
+    return isinstance(error, duckdb.IOException)
+
+
 def first_line(error: duckdb.Error) -> str:
     """DuckDB's message without the echo of the statement."""
     return str(error).strip().split("\n\n")[0].replace("\n", " ")

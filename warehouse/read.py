@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -175,15 +175,20 @@ class Warehouse:
             )
         return Run(**rows[-1]) if rows else None
 
-    def fingerprint(self, run_id: str) -> dict[str, str]:
-        """relation -> count and order-free hash of the run's rows: a deleted, added or altered row changes it."""
-        with reading(self.path) as connection:
-            return fingerprints(connection, RUN_RELATIONS, "run_id", run_id)
+    def fingerprint(self, run_id: str, relations: Container[str] = RUN_RELATIONS) -> dict[str, str]:
+        """relation -> count and order-free hash of the run's rows: a deleted, added or altered row changes it.
 
-    def fingerprint_source(self, source: str) -> dict[str, str]:
-        """The same for a source's items, attributes, quarantine, users and vectors; times of ingest do not count."""
+        ``relations`` may name fewer; names that are none of a run's are passed over.
+        """
+        asked = {name: left_out for name, left_out in RUN_RELATIONS.items() if name in relations}
         with reading(self.path) as connection:
-            return fingerprints(connection, SOURCE_RELATIONS, "source", source)
+            return fingerprints(connection, asked, "run_id", run_id)
+
+    def fingerprint_source(self, source: str, relations: Container[str] = SOURCE_RELATIONS) -> dict[str, str]:
+        """The same for a source's items, attributes, quarantine, users and vectors; times of ingest do not count."""
+        asked = {name: left_out for name, left_out in SOURCE_RELATIONS.items() if name in relations}
+        with reading(self.path) as connection:
+            return fingerprints(connection, asked, "source", source)
 
     def query(
         self,

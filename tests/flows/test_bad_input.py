@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,12 @@ def test_a_table_without_the_needed_columns(tmp_path: Path) -> None:
     assert "styles.csv" in outcome.text
     assert "articleType" in outcome.text
     assert not (tmp_path / "root").exists()
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = fvrec("serve", "--port", str(port), "--root", str(tmp_path))
+    assert outcome.code == 2, outcome.text
+    assert f"the port cannot be used; where: --port; found: '{port}: Address already in use'" in outcome.text
+    assert "Traceback" not in outcome.text

@@ -23,6 +23,7 @@ TREE = {
     "warehouse/__init__.py": "",
     "warehouse/write.py": "",
     "warehouse/migrations/001.sql": "create table t (a int);\n",
+    "warehouse/views/latest.sql": "create view v as select 1;\n",
     "tasks/__init__.py": "",
     "tasks/rl.py": (
         "import importlib\ndef run():\n    from fvrec.rl.policy import X\n    importlib.import_module('fvrec.words')\n"
@@ -66,6 +67,7 @@ def test_late_imports_relative_imports_and_package_data_belong_to_the_closure(tr
         ("fvrec/words/zh.toml", {"tasks.rl"}),
         ("fvrec/vlm/model.py", {"tasks.sft"}),
         ("warehouse/migrations/001.sql", {"tasks.sft"}),
+        ("warehouse/views/latest.sql", set()),
         ("fvrec/__init__.py", {"tasks.rl", "tasks.sft"}),
     ],
 )

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from fvrec import vocab
+from fvrec.artifacts import digest_tree
+from fvrec.cli import app
 from fvrec.errors import FvrecError
 from fvrec.parallel import Sized
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
@@ -211,3 +214,15 @@ def test_the_contact_sheet_shows_what_can_be_read(drawn: Path, tmp_path: Path) -
     with pytest.raises(FvrecError, match="column"):
         contact_sheet(rows, tmp_path / "none.png", columns=0)
     assert [entry.name for entry in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def test_a_preview_leaves_the_drawn_photos_as_they_are(tmp_path: Path) -> None:
+    raw, sheet = tmp_path / "data" / "raw" / "embedded", tmp_path / "sheet.png"
+    open_source("embedded", raw, items=4, seed=7).prepare()
+    before = digest_tree(raw)
+    options = ["--root", str(tmp_path), "--seed", "8", "--limit", "6", "--out", str(sheet)]
+    outcome = CliRunner().invoke(app, ["source", "preview", *options])
+    assert outcome.exit_code == 0, outcome.output
+    assert "6 products" in outcome.output
+    assert sheet.is_file()
+    assert digest_tree(raw) == before

@@ -11,6 +11,7 @@ import pytest
 from fvrec.records import AttributeValue, Confusion, CurvePoint, Item, Metric, Prediction, Quarantined, Ranking, Run
 from fvrec.report import ReportData, render_all
 from fvrec.report_cases import CONFUSED, failures, spread, worked_lists
+from fvrec.report_results import results_page
 from fvrec.report_tables import cell, pivot
 from fvrec.schema import FIELDS, UNKNOWN
 from fvrec.summary_table import summary
@@ -183,3 +184,24 @@ def test_the_summary_of_a_run_has_its_three_parts(data: ReportData) -> None:
     assert rows["rerank"]["constraint_satisfaction@10"] == "0.900"
     assert rows["rl"]["ndcg@10"] == "0.800"
     assert summary([]) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "config", "command"),
+    [
+        ("embedded", {"seed": 7, "raw": "/home/me/drawn"}, "fvrec run --source embedded --preset smoke --seed 7"),
+        (
+            "myntra",
+            {"seed": 8, "limit": 100, "raw": "/home/me/myntra"},
+            "fvrec run --source myntra --preset smoke --seed 8 --limit 100 --raw data/raw/myntra",
+        ),
+    ],
+)
+def test_the_results_page_names_no_folder_of_this_machine(
+    data: ReportData, source: str, config: dict[str, object], command: str
+) -> None:
+    runs = [replace(run, source=source, config=config) for run in data.runs]
+    commands = {"ingest": f"fvrec ingest --source {source} --raw /home/me/{source} --root /home/me/root"}
+    page = results_page(replace(data, source=source, runs=runs, commands=commands))
+    assert f"```sh\n{command}\n" in page
+    assert "/home" not in page

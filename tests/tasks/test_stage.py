@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from fvrec.artifacts import Manifest
+from fvrec.artifacts import Manifest, atomic_write, digest_file
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.records import Metric
@@ -190,6 +194,70 @@ def test_an_output_that_was_announced_but_not_written_fails_the_stage(bench: Ben
     assert not (bench.settings.manifests / "first.json").exists()
 
 
+def _in_another_process(work: str, root: Path) -> subprocess.Popen[str]:
+    """``work`` within a run of stage ``first`` in this root, in a process of its own; returns when it has started."""
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+from fvrec.config import Settings
+from fvrec.records import Metric
+from tasks.context import Context
+from tasks.lock import only_run
+settings = Settings(root=Path({str(root)!r}), preset="smoke")
+context = Context("first", "ingest", settings, {{}}, {{}}, "code", run_id="killed")
+with only_run(settings), context.running():
+    context.build(settings.models / "first").mkdir()
+    context.save_metrics([Metric(stage="first", metric="length", value=1)])
+    print("started", flush=True)
+    {work}
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next(bench: Bench) -> None:
+    from warehouse.read import Warehouse
+
+    killed = _in_another_process("os.kill(os.getpid(), signal.SIGKILL)", bench.settings.root)
+    assert killed.wait(timeout=60) == -signal.SIGKILL
+    warehouse = Warehouse(bench.settings.database)
+    assert [run.status for run in warehouse.runs()] == ["running"]
+    assert len(list(bench.settings.models.glob(".partial-first-*"))) == 1
+    bench.stage()(bench.settings)
+    assert [(run.run_id == "killed", run.status) for run in warehouse.runs()] == [(True, "failed"), (False, "complete")]
+    assert warehouse.metrics(run_id="killed") == []
+    assert [path.name for path in bench.settings.models.iterdir()] == ["first"]
+
+
+def test_a_second_process_does_not_run_in_the_same_root(bench: Bench) -> None:
+    other = _in_another_process("sys.stdin.read()", bench.settings.root)
+    with pytest.raises(FvrecError, match=f"another run is at work in this root.*found: 'process {other.pid}'"):
+        bench.stage()(bench.settings)
+    other.communicate(timeout=60)
+    assert other.returncode == 0
+    bench.stage()(bench.settings)
+    assert bench.runs == ["first"]
+
+
+@pytest.mark.parametrize("raw", ["{tmp}/elsewhere", "elsewhere"])
+def test_drawn_photos_may_lie_outside_the_root(
+    raw: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.ingest import ingest
+
+    outside = tmp_path_factory.mktemp("outside")
+    monkeypatch.chdir(outside)
+    settings = Settings(root=tmp_path, preset="smoke", raw=Path(raw.format(tmp=outside)), limit=40)
+    made = ingest(settings)
+    assert (outside / "elsewhere").as_posix() in made.outputs
+    assert "data/processed/items.jsonl" in made.outputs
+    assert ingest(settings).reused
+    (outside / "elsewhere" / "styles.csv").unlink()
+    assert not ingest(settings).reused
+
+
 def test_trouble_of_the_machine_is_tried_again_a_mistake_is_not(bench: Bench) -> None:
     troubles: list[Exception] = [OSError("busy")]
 
@@ -205,6 +273,49 @@ def test_trouble_of_the_machine_is_tried_again_a_mistake_is_not(bench: Bench) ->
     with pytest.raises(FvrecError, match="wrong"):
         bench.stage()(bench.settings)
     assert len(bench.runs) == 3
+
+
+def _read_a_loop(folder: Path) -> None:
+    """The system refuses to follow it, as it may refuse a file on a share that stumbles."""
+    link = folder / "loop"
+    link.symlink_to(link)
+    digest_file(link)
+
+
+def _open_no_database(folder: Path) -> None:
+    from warehouse.read import Warehouse
+
+    path = folder / "not.duckdb"
+    path.write_bytes(b"no database" * 1000)
+    Warehouse(path).runs()
+
+
+def _read_what_is_not_there(folder: Path) -> None:
+    digest_file(folder / "absent")
+
+
+def _write_below_a_file(folder: Path) -> None:
+    (folder / "file").touch()
+    atomic_write(folder / "file" / "below", "text")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "attempts"),
+    [(_read_a_loop, 2), (_open_no_database, 2), (_read_what_is_not_there, 1), (_write_below_a_file, 1)],
+)
+def test_trouble_is_seen_behind_the_error_that_users_get(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory, trouble: Callable[[Path], None], attempts: int
+) -> None:
+    folder = tmp_path_factory.mktemp("trouble")
+
+    def at_first() -> None:
+        if len(bench.runs) == 1:
+            trouble(folder)
+
+    bench.mishap = at_first
+    with nullcontext() if attempts > 1 else pytest.raises(FvrecError, match="cannot"):
+        bench.stage()(bench.settings)
+    assert len(bench.runs) == attempts
 
 
 def test_only_changed_content_of_an_upstream_stage_runs_the_next(bench: Bench) -> None:
@@ -230,6 +341,36 @@ def test_a_stage_without_its_upstream_says_which(bench: Bench) -> None:
     elsewhere = Settings(root=bench.settings.root, preset="tiny")
     with pytest.raises(FvrecError, match=r"needs stage first with --preset tiny; .*found: 'smoke'"):
         alone(elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("harm", "fault"),
+    [
+        (_delete_file, "data/processed/first.txt is gone"),
+        (_alter_file, "data/processed/first.txt was altered"),
+        (_delete_rows, "metrics was altered"),
+        (_delete_warehouse, "metrics was altered"),
+    ],
+)
+def test_an_upstream_that_was_altered_is_not_built_upon(
+    bench: Bench, harm: Callable[[Bench], None], fault: str
+) -> None:
+    downstream = replace(bench.stage("second"), needs={"first": ("data/processed/first.txt", "metrics")})
+    bench.stage()(bench.settings)
+    harm(bench)
+    with pytest.raises(FvrecError, match=rf"what stage first made .*: {fault}; .*`fvrec run`"):
+        downstream(bench.settings)
+    assert bench.runs == ["first"]
+    bench.stage()(bench.settings)
+    downstream(bench.settings)
+
+
+def test_of_an_upstream_only_what_is_needed_is_looked_at(bench: Bench) -> None:
+    downstream = replace(bench.stage("second"), needs={"first": ("data/processed/first.txt",)})
+    bench.stage()(bench.settings)
+    _alter_folder(bench)
+    _delete_rows(bench)
+    assert not downstream(bench.settings).reused
 
 
 def test_logs_say_how_to_repeat_it_and_what_it_made(bench: Bench) -> None:

@@ -1,0 +1,50 @@
+"""One run at a time in a root: what a second one would find half-made belongs to the first."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fvrec.config import Settings
+from fvrec.errors import FvrecError
+
+_held: set[Path] = set()
+
+
+@contextmanager
+def only_run(settings: Settings) -> Iterator[None]:
+    """Keep other processes from running anything in this root; within this process it may be nested.
+
+    FvrecError when another process holds it. The system releases it when its holder dies, however it dies, so whoever
+    holds it knows that a run still marked as running was killed. It binds processes, not threads: stages of one
+    process run one after the other.
+    """
+    path = settings.prefect_home.resolve() / "run.lock"
+    if path in _held:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        _lock(file.fileno(), path)
+        file.truncate(0)
+        file.write(f"process {os.getpid()}\n")
+        file.flush()
+        _held.add(path)
+        try:
+            yield
+        finally:
+            _held.discard(path)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    # Not flock: a child process must not keep the lock of a parent that was killed.
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = path.read_text(encoding="utf-8").strip()
+        raise FvrecError(
+            "another run is at work in this root: wait for its end, or stop it", where=path, found=holder
+        ) from error
