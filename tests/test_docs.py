@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -198,3 +199,16 @@ def test_the_design_notes_name_what_is_there() -> None:
             if not re.search(rf"\b(def|class|import)\b.*\b{name}\b", module.read_text(encoding="utf-8")):
                 wrong.append((module.name, name))
     assert wrong == []
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_every_figure_of_the_results_is_a_kept_row(readme: str) -> None:
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    block = text.split("<!-- results:begin -->")[1].split("<!-- results:end -->")[0]
+    shown = set(re.findall(r"(?<![\d.])-?\d\.\d{3}(?!\d)", block))
+    kept: set[str] = set()
+    for file in (ROOT / "docs" / "results").glob("*.json"):
+        for row in json.loads(file.read_text(encoding="utf-8")):
+            kept |= {f"{row[name]:.3f}" for name in ("value", "ci_low", "ci_high") if row[name] is not None}
+    assert shown, "the README shows no result"
+    assert shown <= kept, shown - kept
