@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.e2e.browser import browsing, serving, settle, wish
 
 TARGET = Path(__file__).parents[2] / "docs" / "images" / "demo.png"
-WISH = "a blue summer dress, not floral"
+WISH = "a summer dress for women, not formal"
 
 
 def make(root: Path, target: Path) -> None:
