@@ -130,13 +130,13 @@ def test_no_name_and_no_photo_is_in_two_splits_real() -> None:
     result = catalog.build(open_source("myntra", REAL), root=REAL.parents[2])
     with (REAL / "styles.csv").open(encoding="utf-8") as table:
         listed = sum(1 for _ in table) - 1
-    assert result.rows_in == len(result.items) + len(result.quarantined) == listed
+    assert result.rows_in == len(result.items) + len(result.quarantined) == listed >= 10_000
     assert len(result.items) / result.rows_in >= 0.99
     assert_no_leak(result.items, group_keys("myntra", REAL))
     shares = [
         sum(item.split == split for item in result.items) / len(result.items) for split in ("train", "val", "test")
     ]
-    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.04)  # a slice may be there: 1,500 groups
+    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
 
 
 def test_the_same_photo_under_two_names_binds_their_groups(tmp_path: Path) -> None:

@@ -166,6 +166,6 @@ def test_every_raw_value_of_the_real_table_is_mapped() -> None:
     source = MyntraSource(REAL)
     assert source.unmapped() == {}
     rows = [row for row in source.rows() if isinstance(row, RawRow)]
-    assert rows
+    assert len(rows) >= 10_000
     other = sum(row.attributes["category"].value == "other" for row in rows)
     assert other / len(rows) < 0.05
