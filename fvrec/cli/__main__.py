@@ -1,0 +1,5 @@
+"""``python -m fvrec.cli``."""
+
+from fvrec.cli import main
+
+main()
