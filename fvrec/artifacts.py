@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from glob import escape
@@ -31,20 +31,29 @@ def atomic_write(path: Path, data: bytes | str) -> None:
 
     The folder is made when it is missing. Raises FvrecError when the place cannot be written.
     """
-    payload = data.encode("utf-8") if isinstance(data, str) else data
+    _write_whole(path, [data.encode("utf-8") if isinstance(data, str) else data])
+
+
+def atomic_lines(path: Path, lines: Iterable[str]) -> None:
+    """The same for a text that is not held in memory: each of ``lines``, and a line feed after it."""
+    _write_whole(path, (line.encode("utf-8") + b"\n" for line in lines))
+
+
+def _write_whole(path: Path, pieces: Iterable[bytes]) -> None:
     temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(payload)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
+        raise FvrecError(f"cannot write: {error.strerror or error}", where=path) from error
+    finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise FvrecError(f"cannot write: {error.strerror or error}", where=path) from error
 
 
 @contextmanager

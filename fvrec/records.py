@@ -40,7 +40,11 @@ class AttributeValue:
 
 @dataclass(frozen=True)
 class Item:
-    """One validated product. ``attributes`` holds all ten fields; ``image_path`` is under the root or absolute."""
+    """One validated product. ``attributes`` holds all ten fields; ``image_path`` is under the root or absolute.
+
+    group_key: the source's name of the design. image_phash: perceptual hash as hex, empty for a photo of one flat tone.
+    row_digest: of what the source said of it, to notice a change. vanished_at: when an ingest no longer found it.
+    """
 
     item_id: str
     source: str
@@ -53,11 +57,31 @@ class Item:
     raw: Mapping[str, Any]
     attributes: Mapping[str, AttributeValue]
     ingested_at: datetime = column(default_factory=utc_now, compare=False)
+    group_key: str = ""
+    image_phash: str = ""
+    row_digest: str = column(default="", compare=False)
+    vanished_at: datetime | None = column(default=None, compare=False)
 
     @property
     def values(self) -> dict[str, str]:
         """field -> value, without the origins."""
         return {name: attribute.value for name, attribute in self.attributes.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What earlier ingests made of one item: where it went, and by which traits another item may belong to it.
+
+    vanished: the newest ingest did not find it any more.
+    """
+
+    group_id: str
+    split: Split
+    group_key: str
+    image_sha256: str
+    image_phash: str
+    row_digest: str
+    vanished: bool
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ predictions, a source's items. ``clear_run`` removes what an earlier attempt of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from fvrec.errors import FvrecError
@@ -52,27 +53,36 @@ def clear_run(path: Path, run_id: str) -> None:
 
 
 def save_items(path: Path, source: str, items: Iterable[Item], quarantined: Iterable[Quarantined]) -> None:
-    """Replace the whole catalogue of ``source``, its attributes and its quarantine.
+    """Replace the whole catalogue of ``source``, its attributes and its quarantine; both are read piece by piece.
 
     An item that is not among the new ones is gone afterwards. FvrecError on an item of another source, a repeated
     ``item_id``, or attributes outside the schema; nothing is changed then.
     """
-    rows, rejected = list(items), list(quarantined)
-    _require_source(source, (*rows, *rejected))
     with writing(path) as connection:
         for relation in ("items", "item_attributes", "quarantine"):
             delete_rows(connection, relation, source=source)
-        insert_rows(connection, "items", to_table(connection, "items", rows), unique=("item_id",))
-        owners = {"source": [item.source for item in rows], "item_id": [item.item_id for item in rows]}
-        attributes = [item.attributes for item in rows]
-        insert_values(
-            connection,
-            "item_attributes",
-            owners,
-            values=[{name: attribute.value for name, attribute in each.items()} for each in attributes],
-            origin=[{name: attribute.origin for name, attribute in each.items()} for each in attributes],
-        )
-        insert_rows(connection, "quarantine", to_table(connection, "quarantine", rejected))
+        insert_items(connection, source, items)
+        insert_quarantine(connection, source, quarantined)
+
+
+def update_items(
+    path: Path,
+    source: str,
+    items: Iterable[Item],
+    quarantined: Iterable[Quarantined],
+    *,
+    vanished: Sequence[str],
+    at: datetime,
+) -> None:
+    """Bring the catalogue of ``source`` up to date: write ``items`` (new, changed or back again), mark ``vanished``.
+
+    All other items stay as they are; the quarantine is replaced. FvrecError as for ``save_items``.
+    """
+    with writing(path) as connection:
+        replace_items(connection, source, items)
+        mark_vanished(connection, source, vanished, at)
+        delete_rows(connection, "quarantine", source=source)
+        insert_quarantine(connection, source, quarantined)
 
 
 def save_predictions(path: Path, run_id: str, predictions: Iterable[Prediction]) -> None:

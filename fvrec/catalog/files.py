@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fvrec.artifacts import atomic_write
+from fvrec.artifacts import atomic_lines
 from fvrec.errors import FvrecError
 from fvrec.records import AttributeValue, Item
 from fvrec.schema import FIELDS
 
 
 def write_items(path: Path, items: Iterable[Item]) -> None:
-    """One JSON object a line: the plan's item (item_id … attrs), then group, split, hash, source and origins."""
-    atomic_write(path, "".join(json.dumps(_as_json(item), ensure_ascii=False) + "\n" for item in items))
+    """One JSON object a line: the plan's item (item_id … attrs), then group, split, hashes, source and origins."""
+    atomic_lines(path, (json.dumps(_as_json(item), ensure_ascii=False) for item in items))
 
 
 def read_items(path: Path) -> list[Item]:
@@ -45,6 +45,8 @@ def _as_json(item: Item) -> dict[str, Any]:
         "image_sha256": item.image_sha256,
         "source": item.source,
         "origins": {field: attribute.origin for field, attribute in item.attributes.items()},
+        "group_key": item.group_key,
+        "image_phash": item.image_phash,
     }
 
 
@@ -60,4 +62,6 @@ def _from_json(row: dict[str, Any]) -> Item:
         description=row["desc"] or "",
         raw=row["raw"],
         attributes={field: AttributeValue(row["attrs"][field], row["origins"][field]) for field in FIELDS},
+        group_key=row.get("group_key", ""),
+        image_phash=row.get("image_phash", ""),
     )

@@ -1,0 +1,114 @@
+"""Reading every photo once: in worker processes while rows still come in, and not at all when it is known already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from fvrec.catalog.known import KnownPhotos
+from fvrec.errors import FvrecError
+from fvrec.imaging import SHA256_BYTES, Inspections, inspect_many
+from fvrec.parallel import WORTH_A_POOL
+from fvrec.perceptual import HASH_BYTES
+
+CHUNK = 128
+"""Photos a task: some tens of milliseconds of work for one message in each direction."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One photo: the SHA-256 of its bytes and its perceptual hash (zeros: none), or why it cannot be used."""
+
+    sha256: bytes = b""
+    phash: bytes = b""
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass
+class _Chunk:
+    """Photos in the order of their rows: those that are known, and the paths of those to be read."""
+
+    known: list[bytes | None] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    answer: Future[Inspections] | None = None
+
+
+class Inspector:
+    """Photos go in by ``add`` in any number; ``results`` gives them back in that order.
+
+    Fewer than ``WORTH_A_POOL`` unknown photos are read in this process. unread: how many were not known.
+    """
+
+    def __init__(self, known: KnownPhotos, workers: int) -> None:
+        self._known, self._workers = known, workers
+        self._chunks = [_Chunk()]
+        self._sent = 0
+        self.unread = 0
+
+    def add(self, path: str, key: bytes) -> None:
+        """``key`` changes whenever the file does."""
+        chunk = self._chunks[-1]
+        found = self._known.get(key)
+        chunk.known.append(found)
+        if found is None:
+            chunk.paths.append(path)
+            chunk.keys.append(key)
+            self.unread += 1
+        if len(chunk.paths) >= CHUNK or len(chunk.known) >= 8 * CHUNK:
+            self._chunks.append(_Chunk())
+            self._send(len(self._chunks) - 1)
+
+    def results(self) -> Iterator[Seen]:
+        """Every photo in the order of ``add``. FvrecError when a worker dies (killed, out of memory)."""
+        self._send(len(self._chunks))
+        self._chunks.reverse()
+        while self._chunks:
+            yield from self._opened(self._chunks.pop())
+
+    def cancel(self) -> None:
+        """Nobody waits for what is still to be read."""
+        for chunk in self._chunks:
+            if chunk.answer is not None:
+                chunk.answer.cancel()
+
+    def _send(self, count: int) -> None:
+        """Hand the first ``count`` chunks to the workers, when there is enough to do for them."""
+        if self._workers <= 1 or self.unread < WORTH_A_POOL:
+            return
+        # loky starts clean processes: a forked child would find the locks of torch's and Prefect's threads held for
+        # ever, and a spawned one would run the caller's script again.
+        pool = get_reusable_executor(max_workers=self._workers)
+        for chunk in self._chunks[self._sent : count]:
+            if chunk.paths:
+                chunk.answer = pool.submit(inspect_many, "\0".join(chunk.paths))
+                chunk.paths.clear()
+        self._sent = max(self._sent, count)
+
+    def _opened(self, chunk: _Chunk) -> Iterator[Seen]:
+        try:
+            seen = chunk.answer.result() if chunk.answer else _here(chunk.paths)
+        except BrokenProcessPool as error:
+            raise FvrecError(
+                "a worker process died (killed, or out of memory)", where="reading photos", allowed="fewer workers"
+            ) from error
+        width, at = SHA256_BYTES + HASH_BYTES, 0
+        for known in chunk.known:
+            if known is None:
+                found = seen.found[at * width : (at + 1) * width]
+                reason, detail = seen.problems.get(at, ("", ""))
+                if not reason:
+                    self._known.add(chunk.keys[at], found)
+                at += 1
+            else:
+                found, reason, detail = known, "", ""
+            yield Seen(found[:SHA256_BYTES], found[SHA256_BYTES:], reason, detail)
+
+
+def _here(paths: list[str]) -> Inspections:
+    return inspect_many("\0".join(paths)) if paths else Inspections(b"", {})
