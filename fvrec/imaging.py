@@ -102,7 +102,8 @@ def inspect_many(paths: str) -> Inspections:
     found, problems = bytearray(), {}
     for at, path in enumerate(paths.split("\0")):
         one = inspect_image(path)
-        found += bytes.fromhex(one.sha256).ljust(SHA256_BYTES, b"\0") + bytes.fromhex(one.phash).ljust(HASH_BYTES, b"\0")
+        for digest, width in ((one.sha256, SHA256_BYTES), (one.phash, HASH_BYTES)):
+            found += bytes.fromhex(digest).ljust(width, b"\0")
         if one.reason:
             problems[at] = (one.reason, one.detail)
     return Inspections(bytes(found), problems)

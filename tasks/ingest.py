@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from fvrec.artifacts import atomic_write, digest_tree
-from fvrec.catalog import build, check, profile, write_items
+from fvrec.artifacts import atomic_write, digest_listing
+from fvrec.catalog import Catalog, build, check, profile, write_items
 from fvrec.config import DRAWN, Settings
+from fvrec.records import Placed, utc_now
 from tasks.context import Context
+from tasks.lineage import made_by
 from tasks.progress import bar
 from tasks.source import source_of
 from tasks.stage import stage
@@ -31,7 +33,7 @@ def _config(settings: Settings) -> Mapping[str, object]:
 
 def _raw_files(settings: Settings) -> Mapping[str, str]:
     source_of(settings).discover()
-    return {} if settings.source == DRAWN else {"raw": digest_tree(settings.raw_dir)}
+    return {} if settings.source == DRAWN else {"raw": digest_listing(settings.raw_dir)}
 
 
 @stage("ingest", flow="ingest", outputs=_outputs, config=_config, external=_raw_files, source_relations=RELATIONS)
@@ -39,10 +41,37 @@ def ingest(context: Context) -> None:
     """Decode, hash, group and split the catalogue; keep what was rejected; profile and check what was kept."""
     settings = context.settings
     source = source_of(settings)
-    catalog = build(source, root=settings.root, progress=bar("ingest: read photos"))
+    progress, history = bar("ingest: read photos"), _history(context)
+    catalog = build(source, root=settings.root, progress=progress, history=history, cache=settings.cache)
     check(catalog, root=settings.root, seed=settings.seed)
     write_items(context.build(settings.items_file), catalog.items)
     origin = json.dumps(source.manifest(), indent=2, ensure_ascii=False, default=str)
     atomic_write(context.build(settings.source_manifest), origin + "\n")
-    write.save_items(context.database, source.name, catalog.items, catalog.quarantined)
+    _save(context, catalog)
     context.save_metrics(profile(catalog, source))
+
+
+def _history(context: Context) -> Mapping[str, Placed]:
+    """What earlier ingests placed. The drawn catalogue has none: another seed draws other products of these names."""
+    return {} if context.settings.source == DRAWN else context.warehouse.placed(context.settings.source)
+
+
+def _save(context: Context, catalog: Catalog) -> None:
+    """Write what changed; everything, when the rows are not what the newest ingest left."""
+    database, source = context.database, context.settings.source
+    if source == DRAWN:
+        write.save_items(database, source, catalog.items, catalog.quarantined)
+        return
+    items = catalog.items_to_write() if _as_left(context) else catalog.items
+    vanished = catalog.changes.vanished
+    write.update_items(database, source, items, catalog.quarantined, vanished=vanished, at=utc_now())
+
+
+def _as_left(context: Context) -> bool:
+    """Whether the warehouse holds the very items of the newest complete ingest of this source."""
+    newest = context.warehouse.latest_run("ingest", context.settings.source)
+    if newest is None:
+        return False
+    relations = ("items", "item_attributes")
+    found = context.warehouse.fingerprint_source(context.settings.source, relations)
+    return all(made_by(newest, name) == found[name] for name in relations)

@@ -68,7 +68,7 @@ def read_extractions(connection: duckdb.DuckDBPyConnection, source: str | None) 
                count(*), count(*) FILTER (p.schema_valid)
         FROM variants AS v
         JOIN predictions AS p USING (run_id, model, inputs, mode)
-        JOIN items AS i ON i.source = v.source AND i.item_id = p.item_id
+        JOIN present_items AS i ON i.source = v.source AND i.item_id = p.item_id
         GROUP BY ALL ORDER BY v.source, p.model, p.inputs, p.mode, i.split
         """,
         {"source": source},

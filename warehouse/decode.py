@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Record = TypeVar("Record", bound=DataclassInstance)
 
 _JSON_COLUMNS = frozenset({"raw", "config", "params", "evidence", "preferences", "estimate"})
-_TIME_COLUMNS = frozenset({"ingested_at", "seen_at", "started_at", "finished_at", "at"})
+_TIME_COLUMNS = frozenset({"ingested_at", "vanished_at", "seen_at", "started_at", "finished_at", "at"})
 
 
 def select(

@@ -13,7 +13,7 @@ RUN_RELATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Relations with the rows of one run -> columns that the fingerprint leaves out."""
 SOURCE_RELATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "items": ("ingested_at",),
+        "items": ("ingested_at", "vanished_at"),
         "item_attributes": (),
         "quarantine": ("seen_at",),
         "users": (),
@@ -22,6 +22,11 @@ SOURCE_RELATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The same for the rows of one source: saving the same data again is no change."""
+_PRESENT = {
+    "items": "vanished_at IS NULL",
+    "item_attributes": "(source, item_id) NOT IN (SELECT (source, item_id) FROM items WHERE vanished_at IS NOT NULL)",
+}
+"""Which rows count: what has vanished is no part of the catalogue that others are made from."""
 
 
 def fingerprints(
@@ -43,10 +48,11 @@ def _fingerprint(
 ) -> str:
     # The key itself does not count: a run that repeats another's rows under a new name has made the same content.
     columns = "* EXCLUDE (" + ", ".join(f'"{name}"' for name in (key, *left_out)) + ")"
+    present = _PRESENT.get(relation, "true")
     row = connection.execute(
         f"""
         SELECT count(*), coalesce(bit_xor(h), 0), coalesce(sum(h), 0) % 18446744073709551616
-        FROM (SELECT hash(r) AS h FROM (SELECT {columns} FROM "{relation}" WHERE "{key}" = ?) AS r)
+        FROM (SELECT hash(r) AS h FROM (SELECT {columns} FROM "{relation}" WHERE "{key}" = ? AND {present}) AS r)
         """,  # noqa: S608
         [value],
     ).fetchall()[0]

@@ -15,10 +15,13 @@ from warehouse.decode import select, where
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-def read_items(connection: duckdb.DuckDBPyConnection, source: str, splits: Sequence[str] | None) -> list[Item]:
-    """Items of ``source``, of these splits or of all, by item_id."""
+def read_items(
+    connection: duckdb.DuckDBPyConnection, source: str, splits: Sequence[str] | None, *, vanished: bool = False
+) -> list[Item]:
+    """Items of ``source``, of these splits or of all, by item_id; also those that are gone when ``vanished``."""
     chosen = {"source": source, "split": None if splits is None else list(splits)}
-    rows = select(connection, Item, "items", order=["item_id"], leave_out=["attributes"], **chosen)
+    relation = "items" if vanished else "present_items"
+    rows = select(connection, Item, relation, order=["item_id"], leave_out=["attributes"], **chosen)
     attributes = wide(connection, "item_attributes", ("value", "origin"), ("item_id",), "source = ?", [source])
     return [Item(**row, attributes=_with_origin(attributes[row["item_id"],])) for row in rows]
 

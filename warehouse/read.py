@@ -16,6 +16,7 @@ from fvrec.records import (
     Interaction,
     Item,
     Metric,
+    Placed,
     Prediction,
     Quarantined,
     Ranking,
@@ -23,6 +24,7 @@ from fvrec.records import (
     User,
 )
 from warehouse.candidates import read_candidates, read_extractions
+from warehouse.catalogue import read_placed
 from warehouse.db import reading
 from warehouse.decode import select
 from warehouse.digest import RUN_RELATIONS, SOURCE_RELATIONS, fingerprints
@@ -48,10 +50,18 @@ class Warehouse:
         """Name of the file that the path leads to now: changes with every publication, so caches can be keyed by it."""
         return self.path.resolve().name
 
-    def items(self, source: str, splits: Sequence[str] | None = None) -> list[Item]:
-        """Items of ``source``, of these splits or of all, by item_id. An empty list when there are none."""
+    def items(self, source: str, splits: Sequence[str] | None = None, *, vanished: bool = False) -> list[Item]:
+        """Items of ``source``, of these splits or of all, by item_id. An empty list when there are none.
+
+        Those that the newest ingest did not find are left out, unless ``vanished``.
+        """
         with reading(self.path) as connection:
-            return read_items(connection, source, splits)
+            return read_items(connection, source, splits, vanished=vanished)
+
+    def placed(self, source: str) -> dict[str, Placed]:
+        """item_id -> where earlier ingests put it, for the next one; vanished items are among them."""
+        with reading(self.path) as connection:
+            return read_placed(connection, source)
 
     def predictions(
         self, run_id: str, *, model: str | None = None, inputs: str | None = None, mode: str | None = None

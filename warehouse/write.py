@@ -25,6 +25,7 @@ from fvrec.records import (
     Run,
     User,
 )
+from warehouse.catalogue import insert_items, insert_quarantine, mark_vanished, replace_items
 from warehouse.db import writing
 from warehouse.digest import RUN_RELATIONS
 from warehouse.encode import to_table
@@ -158,7 +159,7 @@ def save_embeddings(path: Path, source: str, embeddings: Iterable[Embedding]) ->
         insert_vectors(connection, source, embeddings)
 
 
-def _require_source(source: str, records: Iterable[Item | Quarantined | User | Interaction]) -> None:
+def _require_source(source: str, records: Iterable[User | Interaction]) -> None:
     for record in records:
         if record.source != source:
             raise FvrecError("a record belongs to another source", found=record.source, allowed=source)

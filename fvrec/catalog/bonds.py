@@ -1,4 +1,4 @@
-"""Bonds between products: one design, one photo, near-copies of one photo. No group is ever written out pair by pair."""
+"""Bonds between products: one design, one photo, near-copies of one photo. No group is written out pair by pair."""
 
 from __future__ import annotations
 

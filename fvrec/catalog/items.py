@@ -65,6 +65,11 @@ class SpooledItems(Sequence[Item]):
         """The ids alone, without reading the items."""
         return self._columns.ids
 
+    def groups(self) -> Iterator[str]:
+        """The group of each item, without reading the items."""
+        arrangement = self._columns.arrangement
+        return (arrangement.group_ids[number] for number in arrangement.group)
+
     def _item(self, at: int, said: Said) -> Item:
         columns = self._columns
         placement = columns.arrangement[at]

@@ -14,8 +14,8 @@ from fvrec.records import Item, Quarantined
 class Changes:
     """What this ingest found otherwise than the ones before it. Without any before it, everything is new.
 
-    to_write: which items (numbers in ``Catalog.items``) are new, changed or have come back. vanished: ids that are newly
-    gone. vanished_before: how many were gone already, and still are.
+    to_write: which items (numbers in ``Catalog.items``) are new, changed or have come back. vanished: ids that are
+    newly gone. vanished_before: how many were gone already, and still are.
     """
 
     to_write: Sequence[int] = ()
@@ -54,6 +54,12 @@ class Catalog:
         if len(self.changes.to_write) == len(self.items):
             return iter(self.items)
         return (self.items[at] for at in self.changes.to_write)
+
+    def groups(self) -> Iterator[str]:
+        """The group of each item."""
+        if isinstance(self.items, SpooledItems):
+            return self.items.groups()
+        return (item.group_id for item in self.items)
 
     def _ids(self) -> Iterator[str]:
         if isinstance(self.items, SpooledItems):

@@ -1,9 +1,9 @@
 """Near-copies: which photos differ in at most ``NEAR`` of the 256 bits of their perceptual hash.
 
-The bound was chosen by looking at pairs of the two real sets (37,477 Myntra products at 60 x 80, 10,473 of H&M). Up to 8
-bits, pairs are one photo compressed anew, or one design in another colour; beyond, ties, socks and black trousers of
-different makers begin to meet. 90 % of the photos that were compressed anew at quality 75, or scaled by 3/4 or 2, stay
-within 8 bits; half of those at quality 40 do.
+The bound was chosen by looking at pairs of the two real sets (37,477 Myntra products at 60 x 80, 10,473 of H&M). Up
+to 8 bits, pairs are one photo compressed anew, or one design in another colour; beyond, ties, socks and black trousers
+of different makers begin to meet. 90 % of the photos that were compressed anew at quality 75, or scaled by 3/4 or 2,
+stay within 8 bits; half of those at quality 40 do.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Pairs = NDArray[np.int64]
 def near_pairs(hashes: NDArray[np.uint64], bits: int = NEAR) -> Pairs:
     """All pairs of rows of ``hashes`` (``[N, 4]``) that differ in 1 to ``bits`` bits; equal rows must come once.
 
-    By the pigeonhole principle, two hashes that differ in at most ``bits`` places agree in one of ``bits + 1`` bands, so
-    only rows that share a band are compared (multi-index hashing: Norouzi, Punjani and Fleet, CVPR 2012).
+    By the pigeonhole principle, two hashes that differ in at most ``bits`` places agree in one of ``bits + 1`` bands,
+    so only rows that share a band are compared (multi-index hashing: Norouzi, Punjani and Fleet, CVPR 2012).
     """
     found = [_close_in_band(hashes, mask, bits) for mask in _bands(bits + 1)]
     return np.unique(np.concatenate(found), axis=0) if found else np.empty((0, 2), dtype=np.int64)

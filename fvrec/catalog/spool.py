@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Spool:
         self._place = directory or Path(tempfile.gettempdir())
         with _explained(self._place):
             self._place.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=self._place, buffering=1 << 20)
+            self._file = tempfile.TemporaryFile(dir=self._place, buffering=1 << 20)  # noqa: SIM115 - lives as long as it
         self._ends = array("q", [0])
 
     def __len__(self) -> int:
@@ -80,7 +81,7 @@ class Spool:
         for first in range(0, len(self), _AT_ONCE):
             ends = self._ends[first : first + _AT_ONCE + 1]
             block = os.pread(self._file.fileno(), ends[-1] - ends[0], ends[0])
-            for start, end in zip(ends, ends[1:], strict=False):
+            for start, end in pairwise(ends):
                 yield _said(block[start - ends[0] : end - ends[0]])
 
 

@@ -6,7 +6,7 @@ SELECT
     a."value" AS category,
     count(*) AS items,
     count(DISTINCT i.group_id) AS groups
-FROM items AS i
+FROM present_items AS i
 JOIN item_attributes AS a ON a.source = i.source AND a.item_id = i.item_id AND a.field = 'category'
 GROUP BY i.source, i.split, a."value"
 ORDER BY i.source, i.split, items DESC, category;

@@ -3,7 +3,7 @@ CREATE VIEW data_quality AS
 WITH sizes AS (
     SELECT source, sum(items) AS items, sum(rejected) AS rejected
     FROM (
-        SELECT source, count(*) AS items, 0 AS rejected FROM items GROUP BY source
+        SELECT source, count(*) AS items, 0 AS rejected FROM present_items GROUP BY source
         UNION ALL
         SELECT source, 0, count(*) FROM quarantine GROUP BY source
     )
@@ -19,6 +19,7 @@ SELECT
     a.source, 'unknown', a.field, count(*) FILTER (a."value" = 'unknown'),
     count(*), count(*) FILTER (a."value" = 'unknown') / count(*)
 FROM item_attributes AS a
+SEMI JOIN present_items AS i USING (source, item_id)
 GROUP BY a.source, a.field
 ORDER BY 1, 2, affected DESC, subject;
 
