@@ -118,15 +118,17 @@ def _read_bytes(path: str | Path) -> bytes:
     except (OSError, ValueError) as error:
         raise ImageError(IMAGE_UNREADABLE, f"{type(error).__name__}: {error}") from error
     try:
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(IMAGE_MISSING, "no such file: something else bears its name")
-            if status.st_size > MAX_BYTES:
-                raise ImageError(IMAGE_TOO_LARGE, f"{status.st_size} bytes; allowed: {MAX_BYTES}")
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(IMAGE_MISSING, "no such file: something else bears its name")
+        if status.st_size > MAX_BYTES:
+            raise ImageError(IMAGE_TOO_LARGE, f"{status.st_size} bytes; allowed: {MAX_BYTES}")
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_BYTES)
     except OSError as error:
         raise ImageError(IMAGE_UNREADABLE, f"{type(error).__name__}: {error}") from error
+    finally:
+        os.close(descriptor)
 
 
 def _decode(data: bytes, at_least: int | None) -> Image.Image:

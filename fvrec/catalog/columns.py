@@ -51,7 +51,7 @@ class Hashes:
 
     def words(self) -> NDArray[np.uint64]:
         """``[N, width / 8]``: a copy, to be compared and counted."""
-        return np.frombuffer(bytes(self._bytes), dtype=np.uint64).reshape(len(self), -1)
+        return np.frombuffer(bytes(self._bytes), dtype=np.uint64).reshape(len(self), self.width // 8)
 
 
 def labels(words: NDArray[np.uint64]) -> NDArray[np.int64]:

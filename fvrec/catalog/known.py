@@ -7,6 +7,7 @@ import os
 import time
 from hashlib import blake2b
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import PIL
@@ -80,6 +81,6 @@ def _load(file: Path | None, version: str) -> NDArray[np.void]:
         with np.load(file or os.devnull, allow_pickle=False) as kept:
             if str(kept["version"]) == version:
                 return np.frombuffer(kept["known"].tobytes(), dtype=_KNOWN)
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         pass
     return np.empty(0, dtype=_KNOWN)

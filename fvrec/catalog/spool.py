@@ -62,7 +62,7 @@ class Spool:
         except KeyError as error:
             raise FvrecError("a row lacks a field of the schema", where=row.item_id, found=error.args[0]) from error
         said = (row.item_id, image_path, row.group_key, row.title, row.description, row.raw, attributes)
-        line = json.dumps(said, separators=(",", ":"), default=_plain).encode()
+        line = _ENCODER.encode(said).encode()
         with _explained(self._place):
             self._file.write(line)
         self._ends.append(self._ends[-1] + len(line))
@@ -110,6 +110,9 @@ def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)
 
 
 @contextmanager
