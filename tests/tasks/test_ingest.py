@@ -1,0 +1,108 @@
+"""The ingest stage on a folder that grows, shrinks and changes; and on disks that will not take what it makes."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fvrec.config import Settings
+from fvrec.errors import FvrecError
+from tests.fvrec.myntra_folder import line, write_folder, write_photo
+from warehouse.read import Warehouse
+
+pytestmark = pytest.mark.usefixtures("prefect_home")
+ROOT = Path(__file__).resolve().parents[2]
+COUNT = 40
+
+
+def _shop(root: Path, titles: Mapping[int, str] | None = None, photos: range = range(0)) -> Settings:
+    named = titles or {n: f"Name {n}" for n in range(COUNT)}
+    colors = ("Red", "Blue", "Green")
+    lines = [line(str(n), title, color=colors[n % 3]) for n, title in named.items()]
+    write_folder(root / "raw", lines, photos=[str(n) for n in photos])
+    return Settings(root=root, source="myntra", raw=root / "raw", preset="smoke")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = _shop(tmp_path, photos=range(COUNT))
+    _ingest(made)
+    return made
+
+
+def _ingest(settings: Settings) -> bool:
+    """Whether there was nothing to do."""
+    from tasks.ingest import ingest
+
+    return ingest(settings).reused
+
+
+def _changes(settings: Settings) -> dict[str, float]:
+    rows = Warehouse(settings.database).metrics(source="myntra")
+    return {row.slice: row.value for row in rows if row.metric == "changes" and row.value}
+
+
+def test_the_warehouse_follows_the_folder(settings: Settings) -> None:
+    store, root = Warehouse(settings.database), settings.root
+    first = {item.item_id: item for item in store.items("myntra")}
+    assert _ingest(settings)
+
+    write_photo(root / "raw" / "images" / "3.jpg", 999)
+    _shop(root, {**{n: f"Name {n}" for n in range(2, COUNT + 1)}, 7: "Another name"}, photos=range(0))
+    write_photo(root / "raw" / "images" / f"{COUNT}.jpg", 1000)
+    assert not _ingest(settings)
+    assert _changes(settings) == {"new": 1, "changed": 2, "unchanged": COUNT - 4, "vanished now": 2}
+    second = {item.item_id: item for item in store.items("myntra", vanished=True)}
+    assert {name for name, item in second.items() if item.vanished_at} == {"0", "1"}
+    assert second["7"].title == "Another name"
+    assert second["3"].image_sha256 != first["3"].image_sha256
+    assert all(second[name].split in (first[name].split, "excluded") for name in first)
+    untouched = set(first) - {"0", "1", "3", "7"}
+    assert all(second[name].ingested_at == first[name].ingested_at for name in untouched)
+
+    _shop(root, {n: f"Name {n}" for n in range(COUNT)})
+    assert not _ingest(settings)
+    assert _changes(settings) == {"returned": 2, "changed": 1, "unchanged": COUNT - 3, "vanished now": 1}
+    assert sorted(item.item_id for item in store.items("myntra")) == sorted(first)
+
+
+def test_rows_that_somebody_altered_are_written_again(settings: Settings) -> None:
+    import duckdb
+
+    expected = Warehouse(settings.database).fingerprint_source("myntra")
+    with duckdb.connect(settings.database) as connection:
+        connection.execute("DELETE FROM item_attributes WHERE item_id = '5'")
+        connection.execute("UPDATE items SET title = 'forged' WHERE item_id = '6'")
+    assert not _ingest(settings)
+    assert Warehouse(settings.database).fingerprint_source("myntra") == expected
+
+
+_CHILD = """
+import resource, sys
+from pathlib import Path
+from fvrec.config import Settings
+from tests.fvrec.myntra_folder import write_photo
+import flows
+from tasks.ingest import ingest
+from fvrec.errors import FvrecError
+root = Path(sys.argv[1])
+settings = Settings(root=root, source="myntra", raw=root / "raw", preset="smoke")
+limit = int(sys.argv[2])
+import tasks.context as context
+inner = context.Context.running
+from contextlib import contextmanager
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+from dataclasses import replace
+stage = ingest
+try:
+    with stage_run(stage, settings): pass
+except FvrecError as error:
+    print("FvrecError:", error)
+"""
