@@ -86,11 +86,14 @@ def replace(built: Path, path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all that is in it; an absent one is fine."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove a file or a folder with all that is in it; an absent one is fine. FvrecError when it cannot be."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise FvrecError(f"cannot remove: {error.strerror or error}", where=path) from error
 
 
 def remove_leftovers(path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from fvrec.records import Confusion, CurvePoint, Item, Metric, Prediction, Quarantined, Ranking, Run
 from fvrec.report_cases import answer_record, failures, spread, worked_lists
+from fvrec.report_plots import profile_plots
 from fvrec.report_tables import Table, choose, environment, pivot
 from fvrec.schema import FIELDS
 
@@ -69,6 +70,11 @@ def render_all(data: ReportData) -> dict[str, str]:
     return {name: make(data) for name, make in markdown.items()} | lines
 
 
+def draw_all(data: ReportData) -> dict[str, bytes]:
+    """File name in ``reports/`` -> PNG, for every picture that a report shows."""
+    return profile_plots(data.metrics)
+
+
 def data_profile(data: ReportData) -> str:
     """Accounting, splits, unknown shares, value distributions, and what was rejected and why."""
     rows = data.of_stage("ingest")
@@ -80,7 +86,9 @@ def data_profile(data: ReportData) -> str:
             [row for row in rows if not row.field and not row.split], row=("metric", "slice"), column="source"
         ),
         splits=pivot([row for row in rows if row.split and not row.field], row="split", column="metric"),
-        fields=pivot(choose(rows, "supervised", "unknown_share", "other_share"), row="field", column="metric"),
+        fields=pivot(
+            choose(rows, "supervised", "unknown_share", "rule_share", "other_share"), row="field", column="metric"
+        ),
         shares=shares,
         counts={(row.field, row.slice): row.value for row in choose(rows, "value_count")},
         rejected=sorted(data.quarantine, key=lambda one: (one.reason, one.path))[:WORKED_CASES],

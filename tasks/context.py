@@ -61,7 +61,10 @@ class Context:
     def build(self, path: Path) -> Path:
         """A name beside ``path`` to write under; it is moved into place when the stage's work has ended well."""
         temporary = temporary_name(path)
-        temporary.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FvrecError(f"cannot write: {error.strerror or error}", where=path.parent) from error
         self._staged[path] = temporary
         return temporary
 

@@ -10,7 +10,7 @@ from fvrec.artifacts import Manifest, atomic_write, digest_tree
 from fvrec.config import Settings
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import Run
-from fvrec.report import EXTRACTION_MODELS, ReportData, render_all
+from fvrec.report import EXTRACTION_MODELS, ReportData, draw_all, render_all
 from tasks.context import Context
 from tasks.lineage import check_lineage, made_by
 from tasks.record import command_of
@@ -31,6 +31,7 @@ FILES = (
     *(f"extraction_{model}.json" for model in EXTRACTION_MODELS),
     *("rerank_report.md", "rl_report.md", "README_run.md"),
 )
+PICTURES = ("data_profile_rows.png", "data_profile_fields.png")
 
 
 def _manifest_runs(settings: Settings) -> Mapping[str, str]:
@@ -109,17 +110,20 @@ def collect(settings: Settings) -> ReportData:
 @stage(
     "reports",
     flow="reports",
-    outputs=lambda settings: [settings.reports / name for name in FILES],
+    outputs=lambda settings: [settings.reports / name for name in (*FILES, *PICTURES)],
     external=_reported_runs,
 )
 def reports(context: Context) -> None:
     """Every Markdown and JSON-lines report, from warehouse rows."""
-    for path, text in _rendered(context.settings).items():
+    data = collect(context.settings)
+    for path, text in _rendered(data, context.settings).items():
         atomic_write(context.build(path), text)
+    for name, picture in draw_all(data).items():
+        atomic_write(context.build(context.settings.reports / name), picture)
 
 
-def _rendered(settings: Settings) -> dict[Path, str]:
-    texts = {settings.reports / name: text for name, text in render_all(collect(settings)).items()}
+def _rendered(data: ReportData, settings: Settings) -> dict[Path, str]:
+    texts = {settings.reports / name: text for name, text in render_all(data).items()}
     empty = [path for path, text in texts.items() if path.suffix == ".md" and len(text.splitlines()) < 5]
     if empty:
         raise SanityError("a report has no content", where=empty[0])

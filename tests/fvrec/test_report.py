@@ -11,6 +11,7 @@ import pytest
 from fvrec.records import AttributeValue, Confusion, CurvePoint, Item, Metric, Prediction, Quarantined, Ranking, Run
 from fvrec.report import ReportData, render_all
 from fvrec.report_cases import CONFUSED, failures, spread, worked_lists
+from fvrec.report_plots import profile_plots
 from fvrec.report_results import results_page
 from fvrec.report_tables import cell, pivot
 from fvrec.schema import FIELDS, UNKNOWN
@@ -205,3 +206,21 @@ def test_the_results_page_names_no_folder_of_this_machine(
     page = results_page(replace(data, source=source, runs=runs, commands=commands))
     assert f"```sh\n{command}\n" in page
     assert "/home" not in page
+
+
+def test_the_profiles_pictures_follow_the_rows() -> None:
+    rows = [
+        Metric(stage="ingest", metric="rows_in", value=10),
+        Metric(stage="ingest", metric="items", value=8),
+        Metric(stage="ingest", metric="items", value=8, split="train"),
+        Metric(stage="ingest", metric="quarantined", value=2, slice="image_missing"),
+        Metric(stage="ingest", metric="value_share", value=0.25, field="color", slice="red"),
+    ]
+    drawn = profile_plots(rows)
+    assert sorted(drawn) == ["data_profile_fields.png", "data_profile_rows.png"]
+    assert profile_plots(rows) == drawn
+    changed = profile_plots([*rows[:-1], replace(rows[-1], value=0.75)])
+    assert changed["data_profile_fields.png"] != drawn["data_profile_fields.png"]
+    assert changed["data_profile_rows.png"] == drawn["data_profile_rows.png"]
+    assert all(picture.startswith(b"\x89PNG") for picture in drawn.values())
+    assert profile_plots([]) == {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -83,26 +81,65 @@ def test_rows_that_somebody_altered_are_written_again(settings: Settings) -> Non
     assert Warehouse(settings.database).fingerprint_source("myntra") == expected
 
 
-_CHILD = """
+@pytest.mark.parametrize(
+    "place", ["data", "data/cache", "data/processed", "data/warehouse", "outputs", "outputs/manifests", "outputs/logs"]
+)
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, place: str) -> None:
+    settings = _shop(tmp_path, photos=range(COUNT))
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text("a file in the place of a folder")
+    with pytest.raises(FvrecError, match=place):
+        _ingest(settings)
+    assert (tmp_path / place).read_text() == "a file in the place of a folder"
+
+
+_FULL = """
 import resource, sys
 from pathlib import Path
-from fvrec.config import Settings
-from tests.fvrec.myntra_folder import write_photo
-import flows
-from tasks.ingest import ingest
+from fvrec import catalog
 from fvrec.errors import FvrecError
-root = Path(sys.argv[1])
-settings = Settings(root=root, source="myntra", raw=root / "raw", preset="smoke")
-limit = int(sys.argv[2])
-import tasks.context as context
-inner = context.Context.running
-from contextlib import contextmanager
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-from dataclasses import replace
-stage = ingest
+from fvrec.records import utc_now
+from fvrec.sources import open_source
+from warehouse import write
+from warehouse.read import Warehouse
+
+root, step, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+database = root / "data" / "warehouse" / "live.duckdb"
+history = Warehouse(database).placed("myntra")
+
+def build(cache):
+    return catalog.build(open_source("myntra", root / "raw"), root=root, workers=1, history=history, cache=cache)
+
+found = None if step == "build" else build(None)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    with stage_run(stage, settings): pass
+    if step == "build":
+        build(root / "data" / "cache")
+    elif step == "items":
+        catalog.write_items(root / "data" / "processed" / "items.jsonl", found.items)
+    else:
+        write.update_items(database, "myntra", found.items, [], vanished=(), at=utc_now())
 except FvrecError as error:
-    print("FvrecError:", error)
+    sys.exit(f"FvrecError: {error}")
 """
+
+
+@pytest.mark.parametrize(
+    ("step", "limit", "told"),
+    [("build", 2_000, "cannot write: File too large"), ("items", 2_000, "cannot write: File too large"),
+     ("warehouse", 300_000, "the database")],
+)  # fmt: skip
+def test_a_full_disk_is_told_and_costs_nothing(settings: Settings, step: str, limit: int, told: str) -> None:
+    """Files that may not grow stand for a disk that is full: both end in an error of the same system calls."""
+    store, items = Warehouse(settings.database), settings.items_file.read_bytes()
+    before = (store.items("myntra"), store.fingerprint_source("myntra"))
+    _shop(settings.root, {n: f"Name {n} " + "long " * 800 for n in range(COUNT)})
+    command = [sys.executable, "-c", _FULL, str(settings.root), step, str(limit)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert f"FvrecError: {told}" in ended.stderr
+    assert (store.items("myntra"), store.fingerprint_source("myntra")) == before
+    assert settings.items_file.read_bytes() == items
+    assert [path.name for path in settings.processed.iterdir()] == ["items.jsonl"]
+    assert not _ingest(settings)
+    assert len(store.items("myntra")[0].title) > 4000

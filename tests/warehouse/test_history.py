@@ -106,7 +106,7 @@ def test_a_database_of_schema_one_is_brought_forward(live: Path, tmp_path: Path)
     migrate(live, migrations=only_first, views=empty)
     with duckdb.connect(live) as connection:
         connection.execute(
-            "INSERT INTO items VALUES ('shop', 'a', 'g', 'val', 'p', 'ab', 't', '', '{}', TIMESTAMPTZ '2026-01-01 00:00Z')"
+            "INSERT INTO items VALUES ('shop', 'a', 'g', 'val', 'p', 'ab', '', '', '{}', TIMESTAMPTZ '2026-01-01 0Z')"
         )
     migrate(live)
     store = Warehouse(live)
