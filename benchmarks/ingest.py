@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib.externals.loky import get_reusable_executor
 from PIL import Image
 
 from fvrec import catalog
@@ -124,7 +123,6 @@ def race(name: str, raw_dir: Path, rounds: int) -> Race:
     bare, built, rows = [], [], 0
     for _ in range(rounds):
         bare.append(seconds(lambda: bare_decode(files)))
-        get_reusable_executor(max_workers=PROCESSES).shutdown(wait=True)
         started = time.perf_counter()
         rows = catalog.build(open_source(name, raw_dir), root=raw_dir, workers=PROCESSES).rows_in
         built.append(time.perf_counter() - started)

@@ -78,7 +78,7 @@ def build(
         rows = _admit(source, root, inspector, known, Spool(cache))
         kept = _keep(source, rows, inspector, progress)
     finally:
-        inspector.cancel()
+        inspector.close()
     known.save()
     if not len(kept.row):
         reasons = sorted({rejected.reason for rejected in rows.quarantined})

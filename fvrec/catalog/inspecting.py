@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from fvrec.catalog.known import KnownPhotos
@@ -47,6 +47,7 @@ class Inspector:
 
     def __init__(self, known: KnownPhotos, workers: int) -> None:
         self._known, self._workers = known, workers
+        self._pool: ProcessPoolExecutor | None = None
         self._chunks = [_Chunk()]
         self._sent = 0
         self.unread = 0
@@ -71,11 +72,10 @@ class Inspector:
         while self._chunks:
             yield from self._opened(self._chunks.pop())
 
-    def cancel(self) -> None:
-        """Nobody waits for what is still to be read."""
-        for chunk in self._chunks:
-            if chunk.answer is not None:
-                chunk.answer.cancel()
+    def close(self) -> None:
+        """End the workers; nobody waits for what is still to be read."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=not self._chunks, kill_workers=bool(self._chunks))
 
     def _send(self, count: int) -> None:
         """Hand the first ``count`` chunks to the workers, when there is enough to do for them."""
@@ -83,10 +83,11 @@ class Inspector:
             return
         # loky starts clean processes: a forked child would find the locks of torch's and Prefect's threads held for
         # ever, and a spawned one would run the caller's script again.
-        pool = get_reusable_executor(max_workers=self._workers)
+        # A pool of its own: joblib's Parallel takes the reusable one for one that it has made itself.
+        self._pool = self._pool or ProcessPoolExecutor(max_workers=self._workers)
         for chunk in self._chunks[self._sent : count]:
             if chunk.paths:
-                chunk.answer = pool.submit(inspect_many, "\0".join(chunk.paths))
+                chunk.answer = self._pool.submit(inspect_many, "\0".join(chunk.paths))
                 chunk.paths.clear()
         self._sent = max(self._sent, count)
 
