@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fvrec.artifacts import atomic_write, digest_tree
 from fvrec.catalog import build, check, profile, write_items
 from fvrec.config import DRAWN, Settings
+from fvrec.records import Item
+from fvrec.sources import Source
+from fvrec.sources.customers import PURCHASE, profile_customers, read_customers
 from tasks.context import Context
 from tasks.progress import bar
 from tasks.source import source_of
@@ -46,3 +49,13 @@ def ingest(context: Context) -> None:
     atomic_write(context.build(settings.source_manifest), origin + "\n")
     write.save_items(context.database, source.name, catalog.items, catalog.quarantined)
     context.save_metrics(profile(catalog, source))
+    _save_customers(context, source, catalog.items)
+
+
+def _save_customers(context: Context, source: Source, items: Sequence[Item]) -> None:
+    """Who bought what, where the source tells; customers of an earlier ingest are replaced either way."""
+    customers = read_customers(source, items, seed=context.settings.seed)
+    users, purchases = (customers.users, customers.interactions) if customers else ((), ())
+    write.save_users(context.database, source.name, users, purchases, kind=PURCHASE)
+    if customers:
+        context.save_metrics(profile_customers(customers, source.name))

@@ -1,4 +1,4 @@
-"""Which data is a source at all: pictures, a category, and two more attributes. One place says so for every connector."""
+"""Which data is a source at all: pictures, a category and two more attributes. One place for every connector."""
 
 from __future__ import annotations
 

@@ -15,19 +15,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fvrec.artifacts import digest_file
-from fvrec.errors import FvrecError
 from fvrec.parallel import Progress
 from fvrec.records import AttributeValue, Quarantined
 from fvrec.schema import FIELDS
 from fvrec.sources.admission import require_labels, require_pictures
 from fvrec.sources.base import RawRow, complete
-from fvrec.sources.deepfashion_files import COARSE, FINE, LAYOUT, PHOTOS, Benchmark, Entry
+from fvrec.sources.deepfashion_files import COARSE, FINE, LAYOUT, MISFIT, PHOTOS, Benchmark, Entry
 from fvrec.sources.folder import find_base
 from fvrec.sources.raw_values import canonical, unmapped
 from fvrec.sources.sampling import sample
 from fvrec.sources.text_rules import load_rules
 
 VOCABULARY = "deepfashion"
+_ENOUGH = 2_000
+"""Lines that are looked at to see whether the lists label anything."""
 _MEANINGS = {
     "image_name": "path of the photo; its folder is the product",
     "category": "one of 50 categories",
@@ -54,7 +55,7 @@ class DeepFashionSource:
         """FvrecError when the folder, one of the lists, the photos or the labels are missing."""
         self._files.require()
         require_pictures(self._images / "img", layout=LAYOUT)
-        rows = (row for row in self._rows(list(self._files.entries())[:200]) if isinstance(row, RawRow))
+        rows = (row for row in self._rows(list(self._files.entries())[:_ENOUGH]) if isinstance(row, RawRow))
         known = ({field: "" if each.origin == "unknown" else each.value for field, each in row.attributes.items()}
                  for row in rows)  # fmt: skip
         require_labels(self._files.annotations, known)
@@ -107,10 +108,12 @@ class DeepFashionSource:
         marked = self._files.attributes_of(set(apart)) if apart else {}
         for entry in entries:
             on = marked.get(entry.photo, ()) if entry.on is None else entry.on
-            try:
-                yield self._row(entry, _category(entry, categories), [attributes[each] for each in _fitting(on)])
-            except FvrecError as error:
-                yield Quarantined(self.name, entry.where, "bad_row", str(error))
+            category = _category(entry, categories)
+            problem = entry.problem or (MISFIT if on is None else "") or ("" if category else "no such category")
+            if problem:
+                yield Quarantined(self.name, entry.where, "bad_row", f"{entry.photo[:80]}: {problem}")
+            else:
+                yield self._row(entry, category, [attributes[each] for each in on or ()])
 
     def _row(self, entry: Entry, category: str, attributes: Sequence[str]) -> RawRow | Quarantined:
         path = PurePosixPath(entry.photo)
@@ -142,13 +145,6 @@ def labels_of(category: str, attributes: Sequence[str]) -> dict[str, AttributeVa
 
 
 def _category(entry: Entry, names: Sequence[str]) -> str:
+    """The category's name; empty when its number is none."""
     number = int(entry.category) if entry.category.isascii() and entry.category.isdigit() else 0
-    if not 1 <= number <= len(names):
-        raise FvrecError("no such category", found=entry.category[:40], allowed=f"1 to {len(names)}")
-    return names[number - 1]
-
-
-def _fitting(on: Sequence[int] | None) -> Sequence[int]:
-    if on is None:
-        raise FvrecError("the attribute line has another length than the list of attributes")
-    return on
+    return names[number - 1] if 1 <= number <= len(names) else ""

@@ -16,6 +16,7 @@ from fvrec.errors import FvrecError
 from fvrec.sources.folder import require_inside
 
 COARSE, FINE = ("Anno_coarse", "Anno"), "Anno_fine"
+MISFIT = "the attribute line has another length than the list of attributes"
 PARTITIONS = ("train", "val", "test")
 PHOTOS, NAMES, ATTRIBUTES = "list_category_img.txt", "list_category_cloth.txt", "list_attr_cloth.txt"
 LAYOUT = f"a folder with Anno_coarse/{PHOTOS} (or Anno_fine/train.txt), {NAMES}, {ATTRIBUTES} and img/"
@@ -26,6 +27,7 @@ class Entry:
     """One labelled photo: its path as the files name it, the number of its category (from 1), its partition.
 
     where: file and line. on: positions of its attributes (from 0), None when they are in a file of their own.
+    problem: why the line cannot be used, or empty.
     """
 
     photo: str
@@ -33,6 +35,7 @@ class Entry:
     partition: str
     where: str
     on: tuple[int, ...] | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Benchmark:
             photo, _, marks = line.strip().partition(" ")
             if photo in photos:
                 found[photo] = _on(marks.split(), expected)
+                if len(found) == len(photos):
+                    break
         return found
 
     def require(self) -> None:
@@ -102,7 +107,8 @@ class Benchmark:
         for number, (photo, category, marks) in enumerate(zip_longest(*columns, fillvalue=""), start=1):
             if photo.strip():
                 where = f"{partition}.txt:{number}"
-                yield Entry(photo.strip(), category.strip(), partition, where, _on(marks.split(), width) or ())
+                on = _on(marks.split(), width)
+                yield Entry(photo.strip(), category.strip(), partition, where, on or (), MISFIT if on is None else "")
 
     def _partitions(self) -> dict[str, str]:
         path = self.base / "Eval" / "list_eval_partition.txt"

@@ -45,7 +45,9 @@ def is_inside(path: Path, folder: Path) -> bool:
 def require_inside(path: Path, folder: Path) -> None:
     """FvrecError when a file that is about to be read is a link out of ``folder``."""
     if path.exists() and not is_inside(path, folder):
-        raise FvrecError("a file leads out of the raw folder", where=path, found=str(path.resolve()), allowed=folder.name)
+        raise FvrecError(
+            "a file leads out of the raw folder", where=path, found=str(path.resolve()), allowed=folder.name
+        )
 
 
 def _folders(folder: Path) -> list[Path]:
