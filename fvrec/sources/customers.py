@@ -23,16 +23,12 @@ NOT_AN_ITEM, NOT_SAMPLED = "not_an_item", "customer_not_sampled"
 
 @dataclass(frozen=True)
 class Customers:
-    """Who bought what. rows_in = interactions + dropped, per reason (``not_an_item``, ``bad_date`` …).
-
-    ``rejected`` holds the rows that could not be read; purchases of articles that are not items are only counted.
-    """
+    """Who bought what. rows_in = interactions + dropped, per reason (``not_an_item``, ``bad_date`` …)."""
 
     users: tuple[User, ...]
     interactions: tuple[Interaction, ...]
     rows_in: int
     dropped: Mapping[str, int]
-    rejected: tuple[Quarantined, ...]
 
 
 def read_customers(source: Source, items: Sequence[Item], *, seed: int, limit: int = CUSTOMERS) -> Customers | None:
@@ -44,11 +40,10 @@ def read_customers(source: Source, items: Sequence[Item], *, seed: int, limit: i
     if not isinstance(source, PurchaseSource):
         return None
     sample = _Sample(limit, seed)
-    known, dropped, rejected, rows_in = {item.item_id for item in items}, Counter[str](), [], 0
+    known, dropped, rows_in = {item.item_id for item in items}, Counter[str](), 0
     for row in source.purchases():
         rows_in += 1
         if isinstance(row, Quarantined):
-            rejected.append(row)
             dropped[row.reason] += 1
         elif row.item_id not in known:
             dropped[NOT_AN_ITEM] += 1
@@ -61,11 +56,11 @@ def read_customers(source: Source, items: Sequence[Item], *, seed: int, limit: i
     )
     _account(source, rows_in, len(interactions), dropped)
     users = tuple(_users(source.name, interactions, items))
-    return Customers(users, interactions, rows_in, {k: n for k, n in sorted(dropped.items()) if n}, tuple(rejected))
+    return Customers(users, interactions, rows_in, {k: n for k, n in sorted(dropped.items()) if n})
 
 
 def profile_customers(customers: Customers, source: str) -> list[Metric]:
-    """Metric rows of stage ``ingest``: customers, purchase_rows_in, purchases, purchases_dropped (``slice``: reason)."""
+    """Metrics of stage ``ingest``: customers, purchase_rows_in, purchases, purchases_dropped (``slice``: reason)."""
     metric = partial(Metric, stage="ingest", source=source, n=customers.rows_in)
     return [
         metric(metric="customers", value=len(customers.users)),

@@ -1,7 +1,7 @@
-"""H&M Personalized Fashion Recommendations: ``articles.csv``, ``images/0xx/0xxxxxxxxx.jpg``, ``transactions_train.csv``.
+"""H&M Personalized Fashion Recommendations: articles.csv, images/0xx/0xxxxxxxxx.jpg and transactions_train.csv.
 
-Dataset: the Kaggle competition h-and-m-personalized-fashion-recommendations (H&M Group, 2022). The user downloads it and
-accepts its rules; nothing of it is part of this project.
+Dataset: the Kaggle competition h-and-m-personalized-fashion-recommendations (H&M Group, 2022). The user downloads it
+and accepts its rules; nothing of it is part of this project.
 """
 
 from __future__ import annotations
