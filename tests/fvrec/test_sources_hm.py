@@ -192,7 +192,9 @@ def test_the_master_colour_settles_what_the_group_leaves_open(group: str, master
         ("Baby Sizes 50-98", "Baby Essentials & Complements", "Newborn", "unisex"),
     ],
 )
-def test_gender_goes_from_section_to_department_to_index(index: str, section: str, department: str, gender: str) -> None:
+def test_gender_goes_from_section_to_department_to_index(
+    index: str, section: str, department: str, gender: str
+) -> None:
     assert value_of("gender", index_name=index, section_name=section, department_name=department) == gender
 
 
