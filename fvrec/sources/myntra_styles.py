@@ -86,8 +86,10 @@ class StyleFiles:
 
     def read(self, item_id: str) -> Details | str:
         """What the product's file says, nothing when it has none; the complaint when it cannot be read."""
+        if not self.is_there:
+            return NO_DETAILS
         path = self._folder / f"{item_id}.json"
-        if not self.is_there or not path.exists():
+        if not path.exists():
             return NO_DETAILS
         if not is_inside(path, self._raw_dir):
             return "the file is a link out of the raw folder"

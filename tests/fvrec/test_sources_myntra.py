@@ -14,8 +14,8 @@ from fvrec.sources import RawRow, open_source
 from fvrec.sources.myntra_styles import plain_text
 from tests.fvrec.myntra_folder import line, write_folder
 
-SHIRT = {"Neck": "V-Neck", "Sleeve Length": "Short Sleeves", "Fabric": "Cotton", "Pattern": "Striped", "Fit": "Slim Fit",
-         "Occasion": "Formal", "Body or Garment Size": "Garment Measurements in"}  # fmt: skip
+SHIRT = {"Neck": "V-Neck", "Sleeve Length": "Short Sleeves", "Fabric": "Cotton", "Pattern": "Striped",
+         "Fit": "Slim Fit", "Occasion": "Formal", "Body or Garment Size": "Garment Measurements in"}  # fmt: skip
 
 
 def write_style(raw_dir: Path, item_id: str, attributes: dict[str, str], description: str = "") -> None:
@@ -124,7 +124,7 @@ def test_the_copy_inside_the_small_archive_does_not_count(tmp_path: Path) -> Non
 def test_two_archives_beside_each_other_are_refused(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_folder(tmp_path / name, [line("1", "x")], photos=["1"])
-    with pytest.raises(FvrecError, match="two copies of the data.*one, two"):
+    with pytest.raises(FvrecError, match=r"two copies of the data.*one, two"):
         open_source("myntra", tmp_path).discover()
 
 
