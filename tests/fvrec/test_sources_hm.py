@@ -147,6 +147,8 @@ def test_rules_are_asked_only_where_they_apply() -> None:
         ("Jacket", "Straight-cut, knee-length coat in wool.", "coat"),
         ("Jacket", "Padded gilet with a collar.", "vest"),
         ("Sweater", "Jumper in a soft knit.", "sweater"),
+        ("Hoodie", "Parka in a cotton weave with a hood.", "coat"),
+        ("Hoodie", "Jacket in sweatshirt fabric with a lined hood.", "hoodie"),
         ("Sweater", "Top in soft sweatshirt fabric with a print.", "hoodie"),
         ("Dress", "Short T-shirt dress in jersey.", "dress"),
         ("Dress", "Short shirt dress in cotton.", "dress"),
