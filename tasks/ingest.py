@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fvrec.artifacts import atomic_write, digest_listing
 from fvrec.catalog import Catalog, build, check, profile, write_items
 from fvrec.config import DRAWN, Settings
-from fvrec.records import Placed, utc_now
+from fvrec.records import Item, Placed, utc_now
+from fvrec.sources import Source
+from fvrec.sources.customers import PURCHASE, profile_customers, read_customers
 from tasks.context import Context
 from tasks.lineage import made_by
 from tasks.progress import bar
@@ -49,6 +51,7 @@ def ingest(context: Context) -> None:
     atomic_write(context.build(settings.source_manifest), origin + "\n")
     _save(context, catalog)
     context.save_metrics(profile(catalog, source))
+    _save_customers(context, source, catalog.items)
 
 
 def _history(context: Context) -> Mapping[str, Placed]:
@@ -75,3 +78,12 @@ def _as_left(context: Context) -> bool:
     relations = ("items", "item_attributes")
     found = context.warehouse.fingerprint_source(context.settings.source, relations)
     return all(made_by(newest, name) == found[name] for name in relations)
+
+
+def _save_customers(context: Context, source: Source, items: Sequence[Item]) -> None:
+    """Who bought what, where the source tells; customers of an earlier ingest are replaced either way."""
+    customers = read_customers(source, items, seed=context.settings.seed)
+    users, purchases = (customers.users, customers.interactions) if customers else ((), ())
+    write.save_users(context.database, source.name, users, purchases, kind=PURCHASE)
+    if customers:
+        context.save_metrics(profile_customers(customers, source.name))

@@ -40,6 +40,7 @@ def rl(context: Context) -> None:
     from fvrec.rl.artifact import save_policy
     from fvrec.rl.evaluate import evaluate_policy
     from fvrec.rl.train import check_trained, train_policy
+    from fvrec.rl.users import SIMULATED
 
     settings, budget = context.settings, context.settings.budget.rl
     val_items, test_items = _items(context, "val"), _items(context, "test")
@@ -56,7 +57,8 @@ def rl(context: Context) -> None:
     )
     write.save_curves(context.database, context.run_id, [*trained.learning_curve, *result.curves])
     write.save_rankings(context.database, context.run_id, result.rankings)
-    write.save_users(context.database, settings.source, result.population.users, result.population.interactions)
+    population = result.population
+    write.save_users(context.database, settings.source, population.users, population.interactions, kind=SIMULATED)
     context.save_metrics(result.metrics)
 
 

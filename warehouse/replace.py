@@ -65,6 +65,18 @@ def delete_rows(
         )
 
 
+def delete_users_of_kind(connection: duckdb.DuckDBPyConnection, source: str, kind: str) -> None:
+    """Delete the interactions of ``source`` that are of ``kind``, and the users who have one."""
+    connection.execute(
+        """
+        DELETE FROM users WHERE source = $source AND user_id IN
+            (SELECT user_id FROM interactions WHERE source = $source AND kind = $kind)
+        """,
+        {"source": source, "kind": kind},
+    )
+    delete_rows(connection, "interactions", source=source, kind=kind)
+
+
 def insert_values(
     connection: duckdb.DuckDBPyConnection,
     relation: str,

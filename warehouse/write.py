@@ -29,7 +29,14 @@ from warehouse.catalogue import insert_items, insert_quarantine, mark_vanished, 
 from warehouse.db import writing
 from warehouse.digest import RUN_RELATIONS
 from warehouse.encode import to_table
-from warehouse.replace import delete_rows, insert_rows, insert_values, insert_vectors, replace_rows
+from warehouse.replace import (
+    delete_rows,
+    delete_users_of_kind,
+    insert_rows,
+    insert_values,
+    insert_vectors,
+    replace_rows,
+)
 
 _VARIANT = ("run_id", "model", "inputs", "mode")
 _METRIC = (
@@ -138,13 +145,24 @@ def save_rankings(path: Path, run_id: str, rankings: Iterable[Ranking]) -> None:
         replace_rows(connection, "rankings", table, key=_LIST, unique=(*_LIST, "position"))
 
 
-def save_users(path: Path, source: str, users: Iterable[User], interactions: Iterable[Interaction] = ()) -> None:
-    """Replace the users of ``source`` and what they bought. FvrecError on a repeated ``user_id`` or another source."""
+def save_users(
+    path: Path, source: str, users: Iterable[User], interactions: Iterable[Interaction] = (), *, kind: str | None = None
+) -> None:
+    """Replace the users of ``source`` and what they bought. FvrecError on a repeated ``user_id`` or another source.
+
+    kind: replace only the interactions of this kind and the users who have one, so that a shop's customers and the
+    users of a simulation lie beside each other; FvrecError when an interaction is of another kind, or a user has none.
+    """
     people, purchases = list(users), list(interactions)
     _require_source(source, (*people, *purchases))
+    if kind is not None:
+        _require_kind(kind, people, purchases)
     with writing(path) as connection:
-        for relation in ("users", "interactions"):
-            delete_rows(connection, relation, source=source)
+        if kind is None:
+            for relation in ("users", "interactions"):
+                delete_rows(connection, relation, source=source)
+        else:
+            delete_users_of_kind(connection, source, kind)
         insert_rows(connection, "users", to_table(connection, "users", people), unique=("user_id",))
         insert_rows(connection, "interactions", to_table(connection, "interactions", purchases))
 
@@ -163,3 +181,12 @@ def _require_source(source: str, records: Iterable[User | Interaction]) -> None:
     for record in records:
         if record.source != source:
             raise FvrecError("a record belongs to another source", found=record.source, allowed=source)
+
+
+def _require_kind(kind: str, users: Iterable[User], interactions: Iterable[Interaction]) -> None:
+    others = {one.kind for one in interactions} - {kind}
+    if others:
+        raise FvrecError("an interaction is of another kind", found=sorted(others), allowed=kind)
+    idle = {user.user_id for user in users} - {one.user_id for one in interactions}
+    if idle:
+        raise FvrecError("a user has no interaction of this kind", where=kind, found=min(idle))

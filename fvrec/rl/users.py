@@ -18,6 +18,8 @@ from fvrec.schema import FIELDS, UNKNOWN, VALUES
 PROTOTYPES = 2
 PURCHASES_LOW, PURCHASES_HIGH = 3, 8
 PURCHASE_SHARPNESS = 12.0
+SIMULATED = "simulated_purchase"
+"""Kind of the interactions that are drawn here: a shop's real ones are ``purchase``."""
 PRIOR_STRENGTH = 2.0
 _FIRST_PURCHASE = datetime(2024, 1, 1, tzinfo=UTC)
 _COLUMNS = np.arange(len(FIELDS))
@@ -59,7 +61,7 @@ def sample_population(items: ItemTable, *, n: int, split: Split, seed: int, sour
         estimate = _estimate(items, bought)
         users.append(User(user_id, source, split, table_to_weights(preferences), table_to_weights(estimate)))
         interactions += [
-            Interaction(user_id, items.item_ids[row], source, "purchase", _FIRST_PURCHASE + timedelta(days=day))
+            Interaction(user_id, items.item_ids[row], source, SIMULATED, _FIRST_PURCHASE + timedelta(days=day))
             for day, row in enumerate(bought)
         ]
     return Population(tuple(users), tuple(interactions))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from fvrec.config import SOURCES
 from fvrec.errors import FvrecError
-from fvrec.sources.base import RawRow, Source
+from fvrec.sources.base import Purchase, PurchaseSource, RawRow, Source
 
-__all__ = ["RawRow", "Source", "open_source"]
+__all__ = ["Purchase", "PurchaseSource", "RawRow", "Source", "open_source"]
 
 
 def open_source(name: str, raw_dir: Path, *, items: int = 3000, seed: int = 7, limit: int | None = None) -> Source:
@@ -24,8 +24,16 @@ def open_source(name: str, raw_dir: Path, *, items: int = 3000, seed: int = 7, l
         from fvrec.sources.embedded import EmbeddedSource
 
         return EmbeddedSource(raw_dir, items=items if limit is None else min(items, limit), seed=seed)
-    if name == "myntra":
+    if name in ("myntra", "myntra-small"):
         from fvrec.sources.myntra import MyntraSource
 
-        return MyntraSource(raw_dir, seed=seed, limit=limit)
+        return MyntraSource(raw_dir, name=name, seed=seed, limit=limit)
+    if name == "hm":
+        from fvrec.sources.hm import HmSource
+
+        return HmSource(raw_dir, seed=seed, limit=limit)
+    if name == "deepfashion":
+        from fvrec.sources.deepfashion import DeepFashionSource
+
+        return DeepFashionSource(raw_dir, seed=seed, limit=limit)
     raise FvrecError("unknown source", where="--source", found=name, allowed=SOURCES)

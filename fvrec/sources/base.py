@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fvrec.parallel import Progress
 from fvrec.records import AttributeValue, Quarantined
@@ -62,3 +63,21 @@ class Source(Protocol):
 def complete(known: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     """All ten fields in schema order; those that the source is silent about are ``unknown``."""
     return {field: known.get(field, UNKNOWN_ATTRIBUTE) for field in FIELDS}
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """One article that one customer bought, as the source tells it; the article need not be a product of the source."""
+
+    user_id: str
+    item_id: str
+    at: datetime
+
+
+@runtime_checkable
+class PurchaseSource(Protocol):
+    """A source that also knows who bought what."""
+
+    def purchases(self) -> Iterator[Purchase | Quarantined]:
+        """Every row of its purchases, in the order of its table: readable ones as Purchase, others with the reason."""
+        ...

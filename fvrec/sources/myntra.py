@@ -1,4 +1,5 @@
-"""Fashion Product Images (Myntra), the Kaggle layout: ``styles.csv`` beside ``images/{id}.jpg``.
+"""Fashion Product Images (Myntra), both Kaggle layouts: ``styles.csv`` beside ``images/{id}.jpg``, and in the full
+release ``styles/{id}.json`` with article attributes and descriptions, and ``images.csv`` with the photos' addresses.
 
 Dataset: Param Aggarwal, "Fashion Product Images", kaggle.com/datasets/paramaggarwal/fashion-product-images-dataset
 and its smaller mirror fashion-product-images-small. The user downloads it; nothing of it is part of this project.
@@ -6,23 +7,27 @@ and its smaller mirror fashion-product-images-small. The user downloads it; noth
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fvrec import vocab
-from fvrec.errors import FvrecError
+from fvrec.artifacts import digest_file, digest_tree
 from fvrec.parallel import Progress
 from fvrec.records import AttributeValue, Quarantined
-from fvrec.schema import OTHER, UNKNOWN
+from fvrec.schema import UNKNOWN
+from fvrec.sources.admission import require_labels, require_pictures
 from fvrec.sources.base import UNKNOWN_ATTRIBUTE, RawRow, complete
+from fvrec.sources.folder import SAFE_ID, find_base, require_inside
+from fvrec.sources.myntra_styles import MEANINGS, NO_DETAILS, Details, StyleFiles
+from fvrec.sources.raw_values import canonical, unmapped
+from fvrec.sources.sampling import sample
 from fvrec.sources.table import Line, read_header, read_lines
 
+VOCABULARY = "myntra"
 COLUMNS: Mapping[str, str] = {
     "category": "articleType",
     "color": "baseColour",
@@ -32,41 +37,35 @@ COLUMNS: Mapping[str, str] = {
 }
 """field -> the column that labels it."""
 TITLE = "productDisplayName"
-_MEANINGS = {
-    "id": "product number; the photo is images/{id}.jpg",
-    "gender": "whom it is sold to",
-    "masterCategory": "category, widest of three levels",
-    "subCategory": "category, second level",
-    "articleType": "category, narrowest level",
-    "baseColour": "main colour, 46 names",
-    "season": "season it was listed for",
-    "year": "year it was listed",
-    "usage": "occasion it is sold for",
-    "productDisplayName": "title on the shop's page",
+SLUGS = {
+    "myntra": "paramaggarwal/fashion-product-images-dataset",
+    "myntra-small": "paramaggarwal/fashion-product-images-small",
 }
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+LAYOUT = "a folder with styles.csv and images/{id}.jpg"
 
 
 class MyntraSource:
-    """Connector for a folder that the user has unpacked. ``limit`` takes a seeded sample of its rows."""
+    """Connector for a folder that the user has unpacked. ``limit`` takes a seeded sample of its rows.
 
-    name = "myntra"
-    supervised_fields = tuple(COLUMNS)
+    name: ``myntra`` or ``myntra-small``, one layout under two names, so that the small photos and the large ones, which
+    share their ids, are two catalogues.
+    """
 
-    def __init__(self, raw_dir: Path, *, seed: int = 7, limit: int | None = None) -> None:
-        self.raw_dir = raw_dir
-        self.table = raw_dir / "styles.csv"
+    def __init__(self, raw_dir: Path, *, name: str = "myntra", seed: int = 7, limit: int | None = None) -> None:
+        self.raw_dir, self.name = raw_dir, name
         self._seed, self._limit = seed, limit
 
+    @property
+    def supervised_fields(self) -> tuple[str, ...]:
+        """The labelled columns; with the full release also what its article attributes label."""
+        return (*COLUMNS, *self._styles.labelled_fields) if self.raw_dir.is_dir() else tuple(COLUMNS)
+
     def discover(self) -> None:
-        """FvrecError when the folder, the table, one of its columns or the photos are missing."""
-        layout = "a folder with styles.csv and images/{id}.jpg"
-        if not self.raw_dir.is_dir():
-            raise FvrecError("the raw folder is missing", where=self.raw_dir, allowed=layout)
-        self._header()
-        images = self.raw_dir / "images"
-        if not images.is_dir() or next(images.glob("*.jpg"), None) is None:
-            raise FvrecError("no product photo", where=images, allowed=layout)
+        """FvrecError when the folder, the table, one of its columns, the photos or the labels are missing."""
+        header = self._header()
+        require_pictures(self._base / "images", layout=LAYOUT)
+        lines = (line.values for line in self._lines(header) if not line.problem)
+        require_labels(self._table, ({field: line[column] for field, column in COLUMNS.items()} for line in lines))
 
     def prepare(self, progress: Progress = iter) -> None:
         """Nothing: the user has unpacked the files."""
@@ -74,65 +73,100 @@ class MyntraSource:
     def rows(self) -> Iterator[RawRow | Quarantined]:
         """The table's rows in its order; those without id or category, or torn, as Quarantined."""
         self.discover()
-        lines = list(read_lines(self.table, self._header(), open_ended=TITLE))
-        if self._limit is not None and self._limit < len(lines):
-            chosen = np.random.default_rng(self._seed).permutation(len(lines))[: self._limit]
-            lines = [lines[index] for index in sorted(chosen)]
-        for line in lines:
-            yield self._row(line)
+        links = self._links()
+        for line in sample(list(self._lines(self._header())), self._limit, self._seed):
+            yield self._row(line, links)
 
     def manifest(self) -> dict[str, Any]:
-        """Where the user got the data, what its columns mean, and the digest of the table as it lies there."""
+        """Where the user got the data, what its columns mean, and the digests of the tables as they lie there."""
         self.discover()
         header = self._header()
-        lines = sum(1 for _ in read_lines(self.table, header, open_ended=TITLE))
+        lines = sum(1 for _ in self._lines(header))
+        full = self._styles.is_there
         return {
             "source": self.name,
-            "slug": "paramaggarwal/fashion-product-images-small",
-            "link": "https://www.kaggle.com/datasets/paramaggarwal/fashion-product-images-dataset",
+            "slug": SLUGS["myntra" if full else "myntra-small"],
+            "link": f"https://www.kaggle.com/datasets/{SLUGS['myntra']}",
             "method": "by hand",
             "license": "as stated on the Kaggle page (MIT at the time of writing); photos stay with their owners",
-            "fields": {name: _MEANINGS.get(name, "not described by the publisher") for name in header},
+            "fields": {name: MEANINGS.get(name, "not described by the publisher") for name in header}
+            | (self._styles.meanings if full else {}),
             "supervised_fields": list(self.supervised_fields),
             "rows": lines,
             "rows_used": lines if self._limit is None else min(lines, self._limit),
-            "images": sum(1 for _ in (self.raw_dir / "images").glob("*.jpg")),
-            "files": {self.table.name: hashlib.sha256(self.table.read_bytes()).hexdigest()},
+            "images": sum(1 for _ in (self._base / "images").glob("*.jpg")),
+            "files": self._digests(),
         }
 
     def unmapped(self) -> dict[str, Counter[str]]:
-        """field -> raw values that the vocabulary does not name, with their counts."""
-        found: dict[str, Counter[str]] = {field: Counter() for field in COLUMNS}
-        for line in read_lines(self.table, self._header(), open_ended=TITLE):
-            for field, column in COLUMNS.items():
-                value = line.values.get(column, "")
-                if value and value.lower() not in _mapping(field):
-                    found[field][value] += 1
-        return {field: counts for field, counts in found.items() if counts}
+        """Table of the vocabulary -> raw values that it does not name, with their counts."""
+        lines = [line.values for line in self._lines(self._header())]
+        found = unmapped(VOCABULARY, {field: [line[column] for line in lines] for field, column in COLUMNS.items()})
+        return found | self._styles.unmapped(line["id"] for line in lines)
+
+    @cached_property
+    def _base(self) -> Path:
+        base = find_base(self.raw_dir, ["styles.csv"], layout=LAYOUT)
+        for name in ("styles.csv", "images.csv"):
+            require_inside(base / name, self.raw_dir)
+        return base
+
+    @property
+    def _table(self) -> Path:
+        return self._base / "styles.csv"
+
+    @cached_property
+    def _styles(self) -> StyleFiles:
+        return StyleFiles(self._base / "styles", self.raw_dir)
 
     def _header(self) -> tuple[str, ...]:
-        return read_header(self.table, ("id", *COLUMNS.values(), TITLE))
+        return read_header(self._table, ("id", *COLUMNS.values(), TITLE))
 
-    def _row(self, line: Line) -> RawRow | Quarantined:
+    def _lines(self, header: tuple[str, ...]) -> Iterator[Line]:
+        return read_lines(self._table, header, open_ended=TITLE)
+
+    def _links(self) -> Mapping[str, str]:
+        """Photo file name -> address, as images.csv of the full release lists them; empty without that file."""
+        table = self._base / "images.csv"
+        if not table.is_file():
+            return {}
+        header = read_header(table, ("filename", "link"))
+        lines = (line.values for line in read_lines(table, header, open_ended="link") if not line.problem)
+        return {line["filename"]: line["link"] for line in lines if line["link"].startswith(("http://", "https://"))}
+
+    def _digests(self) -> dict[str, str]:
+        tables = [self._base / name for name in ("styles.csv", "images.csv")]
+        digests = {table.name: digest_file(table) for table in tables if table.is_file()}
+        return digests | ({"styles": digest_tree(self._base / "styles")} if self._styles.is_there else {})
+
+    def _row(self, line: Line, links: Mapping[str, str]) -> RawRow | Quarantined:
         item_id = line.values.get("id", "")
-        where = f"{self.table.name}:{line.number + 1}"
+        where = f"{self._table.name}:{line.number + 1}"
         if line.problem:
             return self._reject(where, "bad_row", line.problem)
         if not item_id:
             return self._reject(where, "missing_id", "the id column is empty")
-        if not _SAFE_ID.fullmatch(item_id):
+        if not SAFE_ID.fullmatch(item_id):
             return self._reject(where, "path_outside", f"the id {item_id[:80]!r} is no plain file name")
         if not line.values[COLUMNS["category"]]:
             return self._reject(where, "missing_category", f"{COLUMNS['category']} is empty for id {item_id}")
-        title = line.values[TITLE]
+        details = self._styles.read(item_id)
+        if isinstance(details, str):
+            return self._reject(f"styles/{item_id}.json", "bad_details", f"{item_id}: {details}")
+        return self._product(item_id, line.values, details, links.get(f"{item_id}.jpg"))
+
+    def _product(self, item_id: str, values: Mapping[str, str], details: Details, link: str | None) -> RawRow:
+        more: dict[str, Any] = {"image_link": link} if link else {}
+        if details != NO_DETAILS:
+            more["articleAttributes"] = dict(details.attributes)
         return RawRow(
             item_id=item_id,
-            group_key=group_key(title) or item_id,
-            image_path=self.raw_dir / "images" / f"{item_id}.jpg",
-            title=title,
-            description="",
-            raw=line.values,
-            attributes=complete(canonical(line.values)),
+            group_key=group_key(values[TITLE]) or item_id,
+            image_path=self._base / "images" / f"{item_id}.jpg",
+            title=values[TITLE],
+            description=details.description,
+            raw={**values, **more},
+            attributes=complete(_joined(labels_of(values), details.labels)),
         )
 
     def _reject(self, where: str, reason: str, detail: str) -> Quarantined:
@@ -148,33 +182,23 @@ def group_key(title: str) -> str:
     return " ".join(re.findall(r"\w+", title.lower()))
 
 
-def canonical(values: Mapping[str, str]) -> dict[str, AttributeValue]:
+def labels_of(values: Mapping[str, str]) -> dict[str, AttributeValue]:
     """The five labelled columns in schema v1; a style that the column lacks may come from a title rule."""
-    attributes = {field: _canonical(field, values[column]) for field, column in COLUMNS.items()}
+    attributes = {field: canonical(VOCABULARY, field, values[column]) for field, column in COLUMNS.items()}
     if attributes["style"].value == UNKNOWN:
         attributes["style"] = _style_from_title(values[TITLE])
     return attributes
 
 
-def _canonical(field: str, raw: str) -> AttributeValue:
-    # A category that the vocabulary never saw is still a product of some kind; any other new word tells nothing.
-    unseen = OTHER if field == "category" else UNKNOWN
-    value = _mapping(field).get(raw.lower(), unseen)
-    return UNKNOWN_ATTRIBUTE if value == UNKNOWN else AttributeValue(value, "source")
+def _joined(table: Mapping[str, AttributeValue], file: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """The table's columns first, then the product's file, then what a rule on the title guessed."""
+    by_column = {field: value for field, value in table.items() if value.origin == "source"}
+    return {**table, **file, **by_column}
 
 
 def _style_from_title(title: str) -> AttributeValue:
     words = set(group_key(title).split())
-    for style, markers in vocab.load("myntra")["style_from_title"].items():
+    for style, markers in vocab.load(VOCABULARY)["style_from_title"].items():
         if words.intersection(markers):
             return AttributeValue(style, "rule")
     return UNKNOWN_ATTRIBUTE
-
-
-def _mapping(field: str) -> Mapping[str, str]:
-    if field not in _LOWERED:
-        _LOWERED[field] = {raw.lower(): value for raw, value in vocab.load("myntra")[field].items()}
-    return _LOWERED[field]
-
-
-_LOWERED: dict[str, Mapping[str, str]] = {}

@@ -165,6 +165,29 @@ def test_users_and_what_they_bought(live: Path) -> None:
         write.save_users(live, "elsewhere", users)
 
 
+def test_customers_and_simulated_users_do_not_replace_each_other(live: Path) -> None:
+    def person(user_id: str, source: str = "shop") -> User:
+        return User(user_id, source, "train", {}, {})
+
+    def bought(user_id: str, kind: str, source: str = "shop") -> Interaction:
+        return Interaction(user_id, "a", source, kind, datetime(2026, 3, 1, tzinfo=UTC))
+
+    write.save_users(live, "mall", [person("ann", "mall")], [bought("ann", "purchase", "mall")], kind="purchase")
+    write.save_users(live, "shop", [person("ann"), person("bob")], [bought(u, "purchase") for u in ("ann", "bob")])
+    write.save_users(live, "shop", [person("sim")], [bought("sim", "simulated")], kind="simulated")
+    write.save_users(live, "shop", [person("bob")], [bought("bob", "purchase")], kind="purchase")
+    store = Warehouse(live)
+    assert [user.user_id for user in store.users("shop")] == ["bob", "sim"]
+    kinds = {one.user_id: one.kind for one in store.interactions("shop")}
+    assert kinds == {"bob": "purchase", "sim": "simulated"}
+    assert [user.user_id for user in store.users("mall")] == ["ann"]
+    with pytest.raises(FvrecError, match="another kind"):
+        write.save_users(live, "shop", [person("bob")], [bought("bob", "like")], kind="purchase")
+    with pytest.raises(FvrecError, match=r"no interaction of this kind.*idle"):
+        write.save_users(live, "shop", [person("idle")], kind="purchase")
+    assert len(store.users("shop")) == 2
+
+
 def test_clear_run_forgets_what_a_run_saved(live: Path, make_run: Callable[..., Run]) -> None:
     write.save_run(live, make_run("run1", status="running", finished_at=None))
     for run_id in ("run1", "run2"):
