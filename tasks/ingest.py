@@ -9,6 +9,7 @@ from pathlib import Path
 from fvrec.artifacts import atomic_write, digest_tree
 from fvrec.catalog import build, check, profile, write_items
 from fvrec.config import DRAWN, Settings
+from fvrec.sources.base import Digested
 from tasks.context import Context
 from tasks.progress import bar
 from tasks.source import source_of
@@ -30,7 +31,10 @@ def _config(settings: Settings) -> Mapping[str, object]:
 
 
 def _raw_files(settings: Settings) -> Mapping[str, str]:
-    source_of(settings).discover()
+    source = source_of(settings)
+    source.discover()
+    if isinstance(source, Digested):
+        return {"raw": source.input_digest()}
     return {} if settings.source == DRAWN else {"raw": digest_tree(settings.raw_dir)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fvrec.parallel import Progress
 from fvrec.records import AttributeValue, Quarantined
@@ -56,6 +56,24 @@ class Source(Protocol):
 
     def manifest(self) -> dict[str, Any]:
         """Origin, licence, fields with meaning, row counts and file digests, for ``kaggle_manifest.json``."""
+        ...
+
+
+@runtime_checkable
+class Digested(Protocol):
+    """A source that knows which files of its raw folder the user brought (it puts others there itself)."""
+
+    def input_digest(self) -> str:
+        """Changes when, and only when, what the user brought changes."""
+        ...
+
+
+@runtime_checkable
+class Mapped(Protocol):
+    """A source whose raw values are mapped to canonical ones."""
+
+    def unmapped(self) -> Mapping[str, Mapping[str, int]]:
+        """field -> raw values that are neither mapped nor named as other or unknown on purpose, with their counts."""
         ...
 
 
