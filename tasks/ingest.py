@@ -10,6 +10,7 @@ from fvrec.artifacts import atomic_write, digest_tree
 from fvrec.catalog import build, check, profile, write_items
 from fvrec.config import DRAWN, Settings
 from fvrec.sources.base import Digested
+from fvrec.sources.provenance import with_provenance
 from tasks.context import Context
 from tasks.progress import bar
 from tasks.source import source_of
@@ -46,7 +47,8 @@ def ingest(context: Context) -> None:
     catalog = build(source, root=settings.root, progress=bar("ingest: read photos"))
     check(catalog, root=settings.root, seed=settings.seed)
     write_items(context.build(settings.items_file), catalog.items)
-    origin = json.dumps(source.manifest(), indent=2, ensure_ascii=False, default=str)
+    manifest = with_provenance(settings.raw_dir, source.manifest())
+    origin = json.dumps(manifest, indent=2, ensure_ascii=False, default=str)
     atomic_write(context.build(settings.source_manifest), origin + "\n")
     write.save_items(context.database, source.name, catalog.items, catalog.quarantined)
     context.save_metrics(profile(catalog, source))

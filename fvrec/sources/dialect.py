@@ -31,8 +31,8 @@ def detect(path: Path, needed: Sequence[str] = (), *, encoding: str = "", delimi
     """The dialect of a CSV or TSV file; what the caller names is taken as given.
 
     Encoding: by its byte-order mark; UTF-8 when the whole file is; UTF-16 when its beginning has zero bytes on
-    one side of each pair; GB18030 when what is not ASCII comes in the byte pairs of GB 2312; UTF-8 with broken characters replaced
-    when most characters are whole; Windows-1252 (Latin-1) otherwise.
+    one side of each pair; GB18030 when what is not ASCII comes in the byte pairs of GB 2312; UTF-8 with broken
+    characters replaced when most characters are whole; Windows-1252 (Latin-1) otherwise.
     Delimiter: the one under which the header holds most of ``needed``, then most cells; comma, semicolon, tab, bar.
     FvrecError when the file cannot be read or a given name is unknown.
     """

@@ -81,7 +81,7 @@ class ImageCache:
 
     def path(self, url: str) -> Path:
         """Where the picture of that URL is, or would be."""
-        digest = hashlib.sha256(url.encode()).hexdigest()
+        digest = hashlib.sha256(url.encode(errors="backslashreplace")).hexdigest()
         return self.directory / digest[:2] / digest
 
     def failure(self, url: str) -> str:
@@ -115,7 +115,9 @@ class ImageCache:
         if self._silent[host] >= SILENT_HOST:
             self._fail(url, "the host did not answer for other pictures")
             return
-        wait = wait_exponential_jitter(initial=self.policy.first_wait_seconds, max=8 * self.policy.first_wait_seconds)
+        wait = wait_exponential_jitter(
+            multiplier=self.policy.first_wait_seconds, max=8 * self.policy.first_wait_seconds
+        )
         attempts = Retrying(
             stop=stop_after_attempt(ATTEMPTS), wait=wait, retry=retry_if_exception_type(_PassingError), reraise=True
         )
@@ -144,7 +146,7 @@ class ImageCache:
             raise _RefusedError(f"more than {MAX_REDIRECTS} redirects") from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise _SilentError(f"no connection: {error}") from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError) as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError, ValueError) as error:
             raise _RefusedError(f"{type(error).__name__}: {error}") from error
         except httpx.TransportError as error:
             raise _PassingError(f"{type(error).__name__}: {error}") from error
