@@ -80,3 +80,11 @@ class Mapped(Protocol):
 def complete(known: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     """All ten fields in schema order; those that the source is silent about are ``unknown``."""
     return {field: known.get(field, UNKNOWN_ATTRIBUTE) for field in FIELDS}
+
+
+def has_file(path: Path) -> bool:
+    """Whether there is a file; a name that no file can have (too long, with a NUL) names none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fvrec.parallel import Progress
 from fvrec.records import Quarantined
 from fvrec.schema import FIELDS, OTHER, UNKNOWN
-from fvrec.sources.base import Mapped, Source
+from fvrec.sources.base import Mapped, Source, has_file
 
 OTHER_FIELDS = 2
 """Attribute fields that a source must label beside the category."""
@@ -63,7 +63,7 @@ def check_source(source: Source, progress: Progress = iter) -> SourceCheck:
             addresses += unfetched
             rejected.update([] if unfetched else [row.reason])
             continue
-        pictures += row.image_path.is_file()
+        pictures += has_file(row.image_path)
         unknown.update(field for field in FIELDS if row.attributes[field].value in (UNKNOWN, OTHER))
     unmapped = source.unmapped() if isinstance(source, Mapped) else {}
     return SourceCheck(rows, rejected, pictures, addresses, source.supervised_fields, unmapped, unknown)

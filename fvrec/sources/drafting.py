@@ -11,6 +11,7 @@ from pathlib import Path
 from fvrec.errors import FvrecError
 from fvrec.schema import FIELDS, OTHER, UNKNOWN, VALUES
 from fvrec.sources import parquet, table
+from fvrec.sources.base import has_file
 from fvrec.sources.columns import ColumnGuesses, ColumnStatistics, guess_columns, statistics
 from fvrec.sources.dialect import Dialect, detect
 from fvrec.sources.guessing import guess
@@ -139,7 +140,7 @@ def _place(examples: Sequence[str], role: str, folder: str, home: Path) -> _Plac
     safe = [example for example in examples if not is_address(example) and not leaves_folder(example)]
 
     def found(place: _Place) -> int:
-        return sum((home / place.folder / place.template.format(**{role: name})).is_file() for name in safe)
+        return sum(has_file(home / place.folder / place.template.format(**{role: name})) for name in safe)
 
     return max(places, key=found)
 
