@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def download(
-    catalogue: Annotated[str, typer.Argument(help="myntra (small photos), myntra-full or hm.")],
+    catalogue: Annotated[str, typer.Argument(help="myntra (25 GB), myntra-small (0.6 GB) or hm (35 GB).")],
     raw: RawOption = None,
     root: RootOption = None,
     archive: Annotated[Path | None, typer.Option("--archive", help="Unpack this file instead of downloading.")] = None,
@@ -27,10 +27,10 @@ def download(
     from fvrec.sources import kaggle
     from tasks.progress import bar
 
-    source = kaggle.SETS[catalogue].source if catalogue in kaggle.SETS else catalogue
-    settings = settings_from(source=source, raw=raw, root=root)
+    settings = settings_from(source=catalogue, raw=raw, root=root)
     made = kaggle.download(catalogue, settings.raw_dir, archive=archive, progress=bar("download: unpack"))
     atomic_write(settings.source_manifest, json.dumps(made.manifest, indent=2, ensure_ascii=False, default=str) + "\n")
     for path in (made.folder, settings.source_manifest):
         out.print(path, soft_wrap=True, highlight=False)
+    source = kaggle.SETS[catalogue].source
     out.print(f"fvrec ingest --source {source} --raw {made.folder}", soft_wrap=True, highlight=False)

@@ -103,8 +103,9 @@ def _show_check(result: SourceCheck) -> None:
     out.print(f"{result.rows} rows; rejected: {rejected}", highlight=False)
     out.print(f"photos: {result.pictures} files, {result.addresses} addresses to be fetched", highlight=False)
     table = Table("field", "labelled", "without a value", "unmapped values", title_justify="left")
-    for field, without in result.unknown.items():
-        unmapped = result.unmapped.get(field, {})
+    # A source may read one field from several tables of its vocabulary, each with a name of its own.
+    for field in dict.fromkeys([*result.unknown, *result.unmapped]):
+        without, unmapped = result.unknown.get(field, ""), result.unmapped.get(field, {})
         listed = ", ".join(f"{value} ({count})" for value, count in sorted(unmapped.items(), key=lambda one: -one[1]))
         table.add_row(field, "yes" if field in result.supervised else "", str(without), escape(listed))
     out.print(table)

@@ -20,8 +20,8 @@ class SourceCheck:
     """What a look at every row found, no picture opened.
 
     rejected: reason -> rows. pictures: rows whose picture file is there. addresses: rows whose picture is behind a URL
-    and not fetched yet. unmapped: field -> raw value -> rows. unknown: field -> rows without a known value ("other"
-    counts as such for the category).
+    and not fetched yet. unmapped: field (or table of the vocabulary) -> raw value -> rows. unknown: field -> rows
+    without a known value ("other" counts as such for the category).
     """
 
     rows: int

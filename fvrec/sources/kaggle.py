@@ -61,12 +61,12 @@ _MYNTRA_LICENSE = "as stated on the Kaggle page (MIT at the time of writing); ph
 SETS: Mapping[str, KaggleSet] = MappingProxyType(
     {
         "myntra": KaggleSet(
-            "myntra", "dataset", "paramaggarwal/fashion-product-images-small", "styles.csv",
-            ("styles.csv", "images/{id}.jpg"), _MYNTRA_LICENSE, needs_account=False,
-        ),
-        "myntra-full": KaggleSet(
             "myntra", "dataset", "paramaggarwal/fashion-product-images-dataset", "styles.csv",
             ("styles.csv", "images/{id}.jpg", "styles/{id}.json"), _MYNTRA_LICENSE, needs_account=False,
+        ),
+        "myntra-small": KaggleSet(
+            "myntra", "dataset", "paramaggarwal/fashion-product-images-small", "styles.csv",
+            ("styles.csv", "images/{id}.jpg"), _MYNTRA_LICENSE, needs_account=False,
         ),
         "hm": KaggleSet(
             "hm", "competition", "h-and-m-personalized-fashion-recommendations", "articles.csv",
@@ -113,7 +113,7 @@ def by_hand(wanted: KaggleSet, folder: Path) -> str:
     first = "accept the rules, " if wanted.needs_account else ""
     return (
         f"open {wanted.link}, {first}download the archive, and unpack it so that {folder} holds "
-        f"{', '.join(wanted.files)}; or: fvrec download {wanted.source} --archive FILE.zip"
+        f"{', '.join(wanted.files)}; or give the archive to --archive"
     )
 
 

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +97,7 @@ class ImageCache:
         missing = [url for url in distinct if not self.path(url).is_file()]
         if missing:
             limits = httpx.Limits(max_connections=self.policy.max_connections)
-            hooks = {"request": [self._guard], "response": [self._check_peer]}
+            hooks: Mapping[str, list[Callable[..., None]]] = {"request": [self._guard], "response": [self._check_peer]}
             with (
                 httpx.Client(
                     timeout=self.policy.timeout_seconds, limits=limits, follow_redirects=True, event_hooks=hooks,

@@ -5,28 +5,26 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from fvrec.artifacts import digest_file, digest_json, digest_tree
 from fvrec.errors import FvrecError
 from fvrec.parallel import Progress
-from fvrec.records import AttributeValue, Quarantined
-from fvrec.schema import FIELDS, OTHER, UNKNOWN
+from fvrec.records import Quarantined
+from fvrec.schema import FIELDS
 from fvrec.sources import parquet, table
-from fvrec.sources.base import UNKNOWN_ATTRIBUTE, RawRow, complete
+from fvrec.sources.base import RawRow
 from fvrec.sources.dialect import Dialect, detect
-from fvrec.sources.mapping import MAPPING_FILE, TableMapping, fold, leaves_folder, load_mapping, undecided
-from fvrec.sources.remote import FETCHED, IMAGE_UNREACHABLE, FetchPolicy, ImageCache, is_address
+from fvrec.sources.mapping import MAPPING_FILE, TableMapping, fold, load_mapping, undecided
+from fvrec.sources.remote import FETCHED, FetchPolicy, ImageCache, is_address
 from fvrec.sources.table import Line
+from fvrec.sources.tabular_rows import RowReader
 
-MAX_ID = 200
 ADMITTED = "pictures, one category field and two more attribute columns"
-_UNSAFE_ID = re.compile(r"[/\\\x00-\x1f\x7f]|^\.{1,2}$")
 
 
 class TabularSource:
@@ -70,14 +68,13 @@ class TabularSource:
         self.discover()
         if not self.mapping.columns.image:
             return
-        named = (self._picture(line.values) for line in self._lines() if not line.problem)
+        named = (self._reader.picture(line.values) for line in self._lines() if not line.problem)
         self._cache.fetch([address for address in named if is_address(address)], progress)
 
     def rows(self) -> Iterator[RawRow | Quarantined]:
         """The table's rows in its order; torn ones, ones without id, category or picture, as Quarantined."""
         self.discover()
-        for line in self._lines():
-            yield self._row(line)
+        yield from map(self._reader.read, self._lines())
 
     def manifest(self) -> dict[str, Any]:
         """What the mapping file says of the origin, the columns, and the digests of table and mapping."""
@@ -146,6 +143,10 @@ class TabularSource:
         policy = FetchPolicy(told.allow_private, told.max_connections, told.timeout_seconds)
         return ImageCache(self.raw_dir / FETCHED, policy)
 
+    @cached_property
+    def _reader(self) -> RowReader:
+        return RowReader(self.name, self.table.name, self.mapping, self._images_folder(), self._cache)
+
     def _images_folder(self) -> Path:
         return self.raw_dir / self.mapping.images.folder
 
@@ -156,78 +157,3 @@ class TabularSource:
             raise FvrecError("too few attribute columns", where=self.mapping_file, found=found, allowed=ADMITTED)
         if not self.mapping.columns.image and "{id" not in (self.mapping.images.file or "{id"):
             raise FvrecError("no picture is named", where=self.mapping_file, allowed="columns.image or images.file")
-
-    def _row(self, line: Line) -> RawRow | Quarantined:
-        values, where = line.values, f"{self.table.name}:{line.number + 1}"
-        fault = line.problem and ("bad_row", line.problem)
-        fault = fault or self._id_fault(values[self.mapping.columns.id]) or self._category_fault(values)
-        if fault:
-            return Quarantined(self.name, where, *fault)
-        picture = self._picture(values)
-        path, problem = self._locate(picture)
-        if problem:
-            return Quarantined(self.name, where, *problem)
-        told = self.mapping.columns
-        item_id, title = values[told.id], values.get(told.title, "")
-        return RawRow(
-            item_id=item_id,
-            group_key=_words(values.get(told.group, "")) or item_id,
-            image_path=path,
-            title=title,
-            description=values.get(told.description, ""),
-            raw=values,
-            attributes=complete(self._attributes(values)),
-        )
-
-    def _id_fault(self, item_id: str) -> tuple[str, str] | None:
-        if not item_id:
-            return "missing_id", f"{self.mapping.columns.id} is empty"
-        if len(item_id) > MAX_ID:
-            return "bad_row", f"an id of {len(item_id)} characters; allowed: {MAX_ID}"
-        if _UNSAFE_ID.search(item_id):
-            return "path_outside", f"the id {item_id[:80]!r} is no plain name"
-        return None
-
-    def _category_fault(self, values: Mapping[str, str]) -> tuple[str, str] | None:
-        told = self.mapping.fields.get("category")
-        if told is not None and told.default == UNKNOWN and not values[told.column]:
-            return "missing_category", f"{told.column} is empty for id {values[self.mapping.columns.id]}"
-        return None
-
-    def _picture(self, values: Mapping[str, str]) -> str:
-        """The row's picture as a URL or as a path below the image folder; empty when the cell is."""
-        told, item_id = self.mapping.images, values[self.mapping.columns.id]
-        if not self.mapping.columns.image:
-            return (told.file or "{id}.jpg").format(id=item_id)
-        cell = values[self.mapping.columns.image]
-        image = cell.split(told.split)[0].strip() if told.split else cell
-        return image if not told.file or not image or is_address(image) else told.file.format(id=item_id, image=image)
-
-    def _locate(self, picture: str) -> tuple[Path, tuple[str, str] | None]:
-        if not picture:
-            return self.raw_dir, ("image_missing", f"{self.mapping.columns.image} is empty")
-        if is_address(picture):
-            path = self._cache.path(picture)
-            return path, None if path.is_file() else (IMAGE_UNREACHABLE, self._cache.failure(picture))
-        if leaves_folder(picture):
-            return self.raw_dir, ("path_outside", f"{picture[:80]!r} leads out of the image folder")
-        return self._images_folder() / PurePosixPath(picture.replace("\\", "/")), None
-
-    def _attributes(self, values: Mapping[str, str]) -> dict[str, AttributeValue]:
-        found = {field: _known(value, "source") for field, value in self.mapping.constants.items()}
-        for field, told in self.mapping.fields.items():
-            cell = values[told.column]
-            # A category that the mapping never saw is still a product of some kind; any other new word tells nothing.
-            unseen = OTHER if field == "category" else UNKNOWN
-            # A default is the shop owner's assumption, not a label of the row.
-            found[field] = _known(told.canonical(cell) or unseen, "source") if cell else _known(told.default, "rule")
-        return found
-
-
-def _words(text: str) -> str:
-    """Case, punctuation and spacing do not tell two names apart."""
-    return " ".join(re.findall(r"\w+", fold(text)))
-
-
-def _known(value: str, origin: Any) -> AttributeValue:
-    return UNKNOWN_ATTRIBUTE if value == UNKNOWN else AttributeValue(value, origin)

@@ -165,17 +165,17 @@ def test_what_kaggle_hands_out_is_put_in_place_with_its_origin(tmp_path: Path) -
     hub.mkdir()
     (hub / "kagglehub.py").write_text(REACHED + STAND_IN)
     root = tmp_path / "root"
-    done = command("myntra", "--root", str(root), path=hub, STAND_IN_FOLDER=str(served))
+    done = command("myntra-small", "--root", str(root), path=hub, STAND_IN_FOLDER=str(served))
     assert done.returncode == 0, done.stderr
-    raw = root / "data" / "raw" / "myntra"
+    raw = root / "data" / "raw" / "myntra-small"
     assert everything(raw) == [RECORD, "images/1.jpg", "images/2.jpg", "styles.csv"]
-    assert sorted(path.name for path in raw.parent.iterdir()) == ["kaggle_manifest.json", "myntra"]
+    assert sorted(path.name for path in raw.parent.iterdir()) == ["kaggle_manifest.json", "myntra-small"]
     manifest = json.loads((raw.parent / "kaggle_manifest.json").read_text())
     assert (manifest["version"], manifest["method"]) == ("3", "kagglehub 1.0.2")
     assert manifest["slug"] == "paramaggarwal/fashion-product-images-small"
     assert manifest["fields"]["baseColour"].startswith("main colour")
     assert len(manifest["files"]["styles.csv"]) == 64
-    again = command("myntra", "--root", str(root), path=hub, STAND_IN_FOLDER=str(served))
+    again = command("myntra-small", "--root", str(root), path=hub, STAND_IN_FOLDER=str(served))
     assert again.returncode == 2
     assert "there are files already" in again.stderr
 
