@@ -248,3 +248,16 @@ def test_the_drafted_mapping_of_a_real_table_agrees_with_the_one_made_by_hand(tm
             told = mapping.fields["category"]
             assert told.canonical(row.raw[told.column]) == row.attributes["category"].value
             assert told.canonical(row.raw[told.column]) in VALUES["category"]
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_mapping_that_the_readme_shows_is_a_whole_one(tmp_path: Path, readme: str) -> None:
+    shown = (Path(__file__).parents[2] / readme).read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    rows = ("1,连衣裙一,a1.jpg,连衣裙,藏青/大红,夏季", "2,福袋二,a2.jpg,福袋,,夏季")
+    folder = write_shop(tmp_path, rows, header="货号,标题,图片,类目,颜色,季节", mapping=shown)
+    first, second = rows_of(folder)
+    assert {field: value for field, (value, _) in values(first).items()} == {
+        "category": "dress", "color": "blue", "season": "summer", "gender": "male",
+    }  # fmt: skip
+    assert values(second)["color"] == ("black", "rule")
+    assert check_source(open_source("tabular", folder)).unmapped == {"category": {"福袋": 1}, "color": {"大红": 1}}
