@@ -48,9 +48,10 @@ def preview(
         if settings.source == DRAWN:
             # Drawn apart: another seed or size must not replace the photos that a run was made from.
             apart = Path(held.enter_context(TemporaryDirectory(prefix="fvrec-preview-")))
-            settings = settings.model_copy(update={"raw": apart, "limit": limit})
-        connector = source_of(settings)
+            settings = settings.model_copy(update={"raw": apart})
+        connector = source_of(settings.model_copy(update={"limit": limit}))  # a sample: shops sort their tables
         connector.discover()
+        connector.prepare()
         shown = contact_sheet(islice(connector.rows(), limit), path)
     out.print(f"{shown} products: {path}", soft_wrap=True, highlight=False)
 

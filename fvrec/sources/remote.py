@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import socket
 import threading
 import time
@@ -25,6 +26,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from fvrec.artifacts import atomic_write
 from fvrec.imaging import MAX_BYTES
 from fvrec.parallel import Progress, Sized
+from fvrec.records import utc_now
 
 IMAGE_UNREACHABLE = "image_unreachable"
 FETCHED = ".fetched"
@@ -76,6 +78,7 @@ class ImageCache:
     directory: Path
     policy: FetchPolicy = FetchPolicy()
     _failures: dict[str, str] = field(default_factory=dict)
+    _may_pass: set[str] = field(default_factory=set)
     _silent: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -108,12 +111,28 @@ class ImageCache:
                 waiting = [pool.submit(self._fetch_one, client, url) for url in missing]
                 for done in progress(Sized(as_completed(waiting), len(waiting))):
                     done.result()
+        self._remember_failures()
         return sum(self.path(url).is_file() for url in distinct)
+
+    @property
+    def retry_file(self) -> Path:
+        """There, and new after each try, while pictures are missing that another try may bring."""
+        return self.directory / "to_be_tried_again.json"
+
+    def _remember_failures(self) -> None:
+        if self._may_pass:
+            body = {
+                "tried_at": utc_now().isoformat(),
+                "urls": {url: self._failures[url] for url in sorted(self._may_pass)},
+            }
+            atomic_write(self.retry_file, json.dumps(body, indent=2))
+        else:
+            self.retry_file.unlink(missing_ok=True)
 
     def _fetch_one(self, client: httpx.Client, url: str) -> None:
         host = httpx.URL(url).host if _parses(url) else ""
         if self._silent[host] >= SILENT_HOST:
-            self._fail(url, "the host did not answer for other pictures")
+            self._fail(url, "the host did not answer for other pictures", may_pass=True)
             return
         wait = wait_exponential_jitter(
             multiplier=self.policy.first_wait_seconds, max=8 * self.policy.first_wait_seconds
@@ -126,14 +145,18 @@ class ImageCache:
         except (_RefusedError, _PassingError) as problem:
             with self._lock:
                 self._silent[host] = self._silent[host] + 1 if isinstance(problem, _SilentError) else 0
-            self._fail(url, str(problem))
+            self._fail(url, str(problem), may_pass=isinstance(problem, _PassingError))
             return
         with self._lock:
             self._silent[host] = 0
+            self._may_pass.discard(url)
         atomic_write(self.path(url), data)
 
-    def _fail(self, url: str, why: str) -> None:
-        self._failures[url] = f"{url[:200]}: {why}"
+    def _fail(self, url: str, why: str, *, may_pass: bool) -> None:
+        with self._lock:
+            self._failures[url] = f"{url[:200]}: {why}"
+            if may_pass:
+                self._may_pass.add(url)
 
     def _get(self, client: httpx.Client, url: str) -> bytes:
         address = f"https:{url}" if url.startswith("//") else url

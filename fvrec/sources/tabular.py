@@ -98,9 +98,12 @@ class TabularSource:
         }
 
     def input_digest(self) -> str:
-        """Digest of what the user brought: mapping, table and local pictures, without what was fetched from URLs."""
+        """Digest of what the user brought: mapping, table and local pictures, without what was fetched from URLs.
+
+        It changes also while pictures are missing that another try may bring: such an ingest is not to be reused.
+        """
         own = [path for path in sorted(self.raw_dir.iterdir()) if path.name != FETCHED]
-        return digest_json({path.name: digest_tree(path) for path in own if path.exists()})
+        return digest_json({path.name: digest_tree(path) for path in (*own, self._cache.retry_file) if path.exists()})
 
     def unmapped(self) -> dict[str, Counter[str]]:
         """field -> raw values that the mapping does not name, or names with the mark of a decision to be made."""

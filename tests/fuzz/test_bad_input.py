@@ -26,7 +26,7 @@ from tests.fuzz.watch import Opened, opened_files, outside
 from tests.fvrec.myntra_folder import write_photo
 
 FULL = os.environ.get("FVREC_FUZZ") == "full"
-PHOTOS, TABLES = (4000, 1000) if FULL else (240, 40)
+PHOTOS, TABLES = (4000, 1000) if FULL else (160, 32)
 BATCH = 40
 SECONDS_A_PHOTO, SECONDS_A_TABLE = 5.0, 20.0
 MAPPING = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -54,7 +55,7 @@ def test_connections_are_bounded(server: PictureServer, tmp_path: Path) -> None:
         ("/404", 1, "HTTP 404"),
         ("/down", ATTEMPTS, "HTTP 503"),
         ("/slow", ATTEMPTS, "ReadTimeout"),
-        ("/drip", ATTEMPTS, "not complete after 1 s"),
+        ("/drip", ATTEMPTS, "not complete after 0.5 s"),
         ("/endless", 1, "more than 1048576 bytes"),
         ("/loop", MAX_REDIRECTS + 1, "more than 5 redirects"),
         ("/tofile", 1, "file"),
@@ -67,14 +68,15 @@ def test_what_fails_says_why_in_bounded_time(
     server: PictureServer, tmp_path: Path, path: str, asked: int, why: str
 ) -> None:
     url = server.url(path)
-    cache = ImageCache(tmp_path, QUICK)
+    cache = ImageCache(tmp_path, replace(QUICK, timeout_seconds=0.5) if path in ("/slow", "/drip") else QUICK)
     started = time.monotonic()
     assert cache.fetch([url]) == 0
     assert time.monotonic() - started < 12
     assert why in cache.failure(url)
     assert url in cache.failure(url)
     assert server.asked[path] == asked
-    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] in ([], [cache.retry_file.name])
+    assert cache.retry_file.exists() == (asked == ATTEMPTS)
 
 
 def test_what_fails_first_is_tried_again(server: PictureServer, tmp_path: Path) -> None:
@@ -154,6 +156,23 @@ def test_what_was_fetched_is_no_input_of_the_users(server: PictureServer, tmp_pa
     assert TabularSource(folder).input_digest() == before
     (folder / "images" / "a1.jpg").write_bytes(b"other")
     assert TabularSource(folder).input_digest() != before
+
+
+def test_an_ingest_that_lacks_what_may_come_back_is_not_reused(server: PictureServer, tmp_path: Path) -> None:
+    final = shop(tmp_path / "final", [server.url("/404")])
+    before = TabularSource(final).input_digest()
+    TabularSource(final).prepare()
+    assert TabularSource(final).input_digest() == before
+    passing = shop(tmp_path / "passing", [server.url("/down"), server.url("/ok/1")])
+    digests = [TabularSource(passing).input_digest()]
+    for _ in range(2):
+        TabularSource(passing).prepare()
+        digests.append(TabularSource(passing).input_digest())
+    assert len(set(digests)) == 3
+    passing = shop(tmp_path / "passing", [server.url("/ok/1")])
+    settled = TabularSource(passing)
+    settled.prepare()
+    assert not list((passing / ".fetched").glob("*.json"))
 
 
 def test_the_server_of_these_tests_is_a_real_one(server: PictureServer) -> None:
