@@ -39,12 +39,16 @@ class TabularSource:
 
     @cached_property
     def mapping(self) -> TableMapping:
-        """The mapping file, read once. FvrecError when it is missing or wrong."""
+        """The mapping file, read once. FvrecError when it is missing or wrong, or a link out of the folder."""
+        self._require_inside("the mapping file", self.mapping_file)
         return load_mapping(self.mapping_file)
 
-    @property
+    @cached_property
     def table(self) -> Path:
-        return self.raw_dir / self.mapping.table.file
+        """The table that the mapping names. FvrecError when it is a link out of the folder."""
+        table = self.raw_dir / self.mapping.table.file
+        self._require_inside("the table", table)
+        return table
 
     @property
     def supervised_fields(self) -> tuple[str, ...]:
@@ -60,8 +64,7 @@ class TabularSource:
         folder = self._images_folder()
         if not folder.is_dir():
             raise FvrecError("the image folder is missing", where=folder, allowed="images.folder in the mapping file")
-        if not folder.resolve().is_relative_to(self.raw_dir.resolve()):
-            raise FvrecError("the image folder leads out of the raw folder", where=folder, found=str(folder.resolve()))
+        self._require_inside("the image folder", folder)
 
     def prepare(self, progress: Progress = iter) -> None:
         """Fetch the pictures that rows name by URL and the cache lacks."""
@@ -115,6 +118,10 @@ class TabularSource:
                     if fold(part) not in mapping.folded or (field, fold(part)) in pending:
                         found[field][part] += 1
         return {field: counts for field, counts in found.items() if counts}
+
+    def _require_inside(self, what: str, path: Path) -> None:
+        if not path.resolve().is_relative_to(self.raw_dir.resolve()):
+            raise FvrecError(f"{what} leads out of the raw folder", where=path, found=str(path.resolve()))
 
     @cached_property
     def _dialect(self) -> Dialect:

@@ -18,6 +18,7 @@ from fvrec.sources.drafting import draft
 from fvrec.sources.guessing import Guess, guess
 from fvrec.sources.mapping import load_mapping, undecided
 from fvrec.sources.tabular import TabularSource
+from tests.fuzz.watch import opened_files, outside
 from tests.fvrec.shop_folder import MAPPING, ROWS, write_shop
 
 MYNTRA = Path(__file__).parents[2] / "data" / "raw" / "myntra"
@@ -138,6 +139,16 @@ def test_an_image_folder_that_is_a_link_out_is_refused(tmp_path: Path) -> None:
     (folder / "images").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FvrecError, match="leads out of the raw folder"):
         open_source("tabular", folder).discover()
+
+
+@pytest.mark.parametrize("name", ["shop.csv", "mapping.toml"])
+def test_a_table_or_mapping_that_is_a_link_out_is_not_read(tmp_path: Path, name: str) -> None:
+    folder = write_shop(tmp_path / "shop")
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    with opened_files() as seen, pytest.raises(FvrecError, match="leads out of the raw folder"):
+        open_source("tabular", folder).discover()
+    assert outside(seen, folder) == []
 
 
 def test_the_draft_guesses_columns_and_values_of_a_chinese_shop(tmp_path: Path) -> None:
