@@ -18,5 +18,11 @@ def sft(settings: Settings) -> list[StageResult]:
     return [stage(settings) for stage in stages]
 
 
+@flow(name="sft-data", flow_run_name="sft-data {settings.source} {settings.preset}")
+def sft_samples(settings: Settings) -> list[StageResult]:
+    """Make the SFT data alone: its counts, and files to carry elsewhere."""
+    return [sft_data(settings)]
+
+
 if __name__ == "__main__":
     raise SystemExit(run_as_command(sft))

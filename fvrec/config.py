@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fvrec.errors import FvrecError
 
-SOURCES = ("embedded", "myntra", "myntra-small", "hm", "deepfashion")
+SOURCES = ("embedded", "myntra", "myntra-small", "hm", "deepfashion", "tabular")
 DRAWN = "embedded"
 """The source whose photos are made here: no folder of the user's is needed for it."""
 STRATEGIES = ("base_rank", "mmr", "rl")

@@ -11,7 +11,9 @@ from fvrec.catalog import Catalog, build, check, profile, write_items
 from fvrec.config import DRAWN, Settings
 from fvrec.records import Item, Placed, utc_now
 from fvrec.sources import Source
+from fvrec.sources.base import Digested
 from fvrec.sources.customers import PURCHASE, profile_customers, read_customers
+from fvrec.sources.provenance import with_provenance
 from tasks.context import Context
 from tasks.lineage import made_by
 from tasks.progress import bar
@@ -34,7 +36,10 @@ def _config(settings: Settings) -> Mapping[str, object]:
 
 
 def _raw_files(settings: Settings) -> Mapping[str, str]:
-    source_of(settings).discover()
+    source = source_of(settings)
+    source.discover()
+    if isinstance(source, Digested):
+        return {"raw": source.input_digest()}
     return {} if settings.source == DRAWN else {"raw": digest_listing(settings.raw_dir)}
 
 
@@ -47,7 +52,8 @@ def ingest(context: Context) -> None:
     catalog = build(source, root=settings.root, progress=progress, history=history, cache=settings.cache)
     check(catalog, root=settings.root, seed=settings.seed)
     write_items(context.build(settings.items_file), catalog.items)
-    origin = json.dumps(source.manifest(), indent=2, ensure_ascii=False, default=str)
+    manifest = with_provenance(settings.raw_dir, source.manifest())
+    origin = json.dumps(manifest, indent=2, ensure_ascii=False, default=str)
     atomic_write(context.build(settings.source_manifest), origin + "\n")
     _save(context, catalog)
     context.save_metrics(profile(catalog, source))

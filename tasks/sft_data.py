@@ -1,4 +1,7 @@
-"""SFT data: chat samples with strict JSON targets for training, and the fixed evaluation set."""
+"""SFT data: chat samples with strict JSON targets for training, and the fixed evaluation set.
+
+Files are written a line at a time, and judged by reading them back: what is measured is what training will read.
+"""
 
 from __future__ import annotations
 
@@ -37,19 +40,61 @@ def _outputs(settings: Settings) -> list[Path]:
 @stage("sft_data", flow="sft", outputs=_outputs, needs={"ingest": ITEM_RELATIONS})
 def sft_data(context: Context) -> None:
     """One sample per item and input variant, its target gated by the strict parser; labels of the test split apart."""
-    from fvrec.vlm.samples import sft_samples, to_line
-
     settings = context.settings
-    metrics = []
     for name, split in FILES.items():
         items = context.warehouse.items(settings.source, [split])
-        made = sft_samples(items)
-        _check(made.samples, name, settings.seed)
-        atomic_write(context.build(sft_file(settings, name)), "".join(to_line(one) + "\n" for one in made.samples))
-        metrics += [_count("samples", split, len(made.samples)), _count("dropped", split, made.dropped)]
+        file = context.build(sft_file(settings, name))
+        dropped = _write(file, items)
+        context.save_metrics([_count("dropped", split, dropped), *_judge(file, name, split, settings.seed)])
         if split == "test":
             atomic_write(context.build(_evaluation_file(settings)), "".join(_evaluation_lines(items)))
-    context.save_metrics(metrics)
+
+
+def _write(file: Path, items: Sequence[Item]) -> int:
+    """One line for each sample whose target passes the strict parser; returns how many did not."""
+    from fvrec.vlm.samples import judged_samples, to_line
+
+    dropped = 0
+    with file.open("w", encoding="utf-8") as lines:
+        for sample, fits in judged_samples(items):
+            if fits:
+                lines.write(to_line(sample) + "\n")
+            else:
+                dropped += 1
+    return dropped
+
+
+def _judge(file: Path, name: str, split: str, seed: int) -> list[Metric]:
+    """Counts and pass rates of a file as it was written. SanityError unless all of it is fit to train on."""
+    from fvrec.vlm.samples import read_samples
+
+    total = valid_json = valid_schema = 0
+    items: set[str] = set()
+    sample_of: list[Sample] = []
+    random = np.random.default_rng(seed)
+    for total, sample in enumerate(read_samples(file), start=1):
+        verdict = parse_answer(sample.target)
+        valid_json += verdict.json_valid
+        valid_schema += verdict.schema_valid
+        items.add(sample.item_id)
+        # A reservoir: every sample of the file is equally likely to be looked at closely.
+        if len(sample_of) < SAMPLES:
+            sample_of.append(sample)
+        elif (place := int(random.integers(total))) < SAMPLES:
+            sample_of[place] = sample
+    _check(sample_of, name)
+    rates = [("json_valid_rate", valid_json), ("schema_pass_rate", valid_schema)]
+    for metric, passed in rates:
+        if passed != total:
+            raise SanityError(f"{metric} of the written samples is below 1", where=str(file), found=f"{passed}/{total}")
+    return [
+        _count("samples", split, total),
+        _count("items", split, len(items)),
+        *(
+            Metric(stage="sft_data", metric=metric, split=split, value=passed / total, n=total)
+            for metric, passed in rates
+        ),
+    ]
 
 
 def _evaluation_lines(items: Sequence[Item]) -> Iterator[str]:
@@ -61,19 +106,17 @@ def _evaluation_lines(items: Sequence[Item]) -> Iterator[str]:
             yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def _check(samples: Sequence[Sample], name: str, seed: int) -> None:
-    """SanityError unless 30 samples parse, obey the schema, bear a prompt, and do not all say the same."""
-    if not samples:
+def _check(chosen: Sequence[Sample], name: str) -> None:
+    """SanityError unless these samples obey the schema, bear what their inputs say, and do not all say the same."""
+    if not chosen:
         raise SanityError("no training samples were made", where=f"data/sft/{name}.jsonl")
-    size = min(SAMPLES, len(samples))
-    chosen = [samples[i] for i in np.random.default_rng(seed).choice(len(samples), size=size, replace=False)]
     for sample in chosen:
         verdict = parse_answer(sample.target)
         if not verdict.schema_valid:
             raise SanityError("a target breaks the schema", where=f"{name}: {sample.item_id}", found=verdict.error)
         if bool(sample.image_sha256) == (sample.inputs == "title"):
             raise SanityError("a sample's image does not fit its inputs", where=f"{name}: {sample.item_id}")
-    if size == SAMPLES and len({sample.target for sample in chosen}) == 1:
+    if len(chosen) == SAMPLES and len({sample.target for sample in chosen}) == 1:
         raise SanityError("all sampled targets are the same", where=f"data/sft/{name}.jsonl")
 
 

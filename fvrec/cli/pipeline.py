@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FLOW_COMMANDS = {
     "run": ("flows.pipeline", "pipeline", "The whole loop: ingest, train, extract, rerank, RL, reports, publish."),
     "ingest": ("flows.ingest", "ingest", "Read a source's rows and photos into the warehouse."),
+    "sft-data": ("flows.sft", "sft_samples", "Make the SFT samples of an ingested source; train nothing."),
     "sft": ("flows.sft", "sft", "Make SFT data; train base (E0), sft (E1) and lora (E2)."),
     "extract": ("flows.extraction", "extraction", "Extract attributes with every model, and score them."),
     "rerank": ("flows.rerank", "rerank", "Judge constraint rerank against base order."),

@@ -36,4 +36,8 @@ def open_source(name: str, raw_dir: Path, *, items: int = 3000, seed: int = 7, l
         from fvrec.sources.deepfashion import DeepFashionSource
 
         return DeepFashionSource(raw_dir, seed=seed, limit=limit)
+    if name == "tabular":
+        from fvrec.sources.tabular import TabularSource
+
+        return TabularSource(raw_dir, seed=seed, limit=limit)
     raise FvrecError("unknown source", where="--source", found=name, allowed=SOURCES)

@@ -60,6 +60,24 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Digested(Protocol):
+    """A source that knows which files of its raw folder the user brought (it puts others there itself)."""
+
+    def input_digest(self) -> str:
+        """Changes when, and only when, what the user brought changes."""
+        ...
+
+
+@runtime_checkable
+class Mapped(Protocol):
+    """A source whose raw values are mapped to canonical ones."""
+
+    def unmapped(self) -> Mapping[str, Mapping[str, int]]:
+        """field -> raw values that are neither mapped nor named as other or unknown on purpose, with their counts."""
+        ...
+
+
 def complete(known: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     """All ten fields in schema order; those that the source is silent about are ``unknown``."""
     return {field: known.get(field, UNKNOWN_ATTRIBUTE) for field in FIELDS}
@@ -81,3 +99,11 @@ class PurchaseSource(Protocol):
     def purchases(self) -> Iterator[Purchase | Quarantined]:
         """Every row of its purchases, in the order of its table: readable ones as Purchase, others with the reason."""
         ...
+
+
+def has_file(path: Path) -> bool:
+    """Whether there is a file; a name that no file can have (too long, with a NUL) names none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -1,79 +1,107 @@
-"""Reading a shop's CSV: any byte-order mark, NaN marks, and rows torn by commas that nobody quoted."""
+"""Reading a shop's table: CSV in any usual encoding and dialect, or Parquet, a row at a time; torn rows say so."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fvrec.errors import FvrecError
+from fvrec.sources.dialect import Dialect, detect
+from fvrec.sources.torn import Records
 
 _EMPTY = {"", "nan", "null", "none"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One data row: ``values`` by column (empty for NaN), or ``problem`` when it could not be made to fit."""
+    """One data row: ``values`` by column (empty for NaN), or ``problem`` when it could not be made to fit.
+
+    ``number`` + 1 is the physical line that the row begins on.
+    """
 
     number: int
     values: dict[str, str]
     problem: str = ""
 
 
-def read_header(path: Path, needed: Sequence[str]) -> tuple[str, ...]:
-    """The columns of ``path``; FvrecError when the file is missing, is no CSV text, or lacks one of ``needed``."""
+def read_header(path: Path, needed: Sequence[str], *, dialect: Dialect | None = None) -> tuple[str, ...]:
+    """The columns of ``path``; FvrecError when the file is missing, is no CSV text, or lacks one of ``needed``.
+
+    dialect: ``fvrec.sources.dialect.detect`` finds it when it is not given.
+    """
     if not path.is_file():
         raise FvrecError("the table is missing", where=path, allowed=f"a CSV file with the columns {', '.join(needed)}")
+    dialect = dialect or detect(path, needed)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = tuple(name.strip() for name in next(csv.reader(file), []))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FvrecError(
-            "the table cannot be read", where=path, found=str(error), allowed="a UTF-8 CSV file"
-        ) from error
-    missing = [name for name in needed if name not in header]
-    if missing:
-        raise FvrecError(
-            f"the table lacks the column {missing[0]}", where=path, found=", ".join(header), allowed=needed
-        )
+        with path.open(newline="", encoding=dialect.encoding, errors="replace") as file:
+            first = next(iter(Records(file, dialect.delimiter)), None)
+    except (OSError, UnicodeError) as error:
+        raise FvrecError("the table cannot be read", where=path, found=str(error), allowed="a CSV file") from error
+    if first is not None and first.problem:
+        raise FvrecError("the table's header cannot be read", where=path, found=first.problem, allowed="a CSV file")
+    header = tuple(name.strip() for name in first.cells) if first is not None else ()
+    check_columns(header, needed, path)
     return header
 
 
-def read_lines(path: Path, header: Sequence[str], *, open_ended: str) -> Iterator[Line]:
-    """Every data row. Surplus cells are joined back into ``open_ended``, the column whose text holds bare commas."""
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.reader(_without_nul(file))
-        next(reader, None)
-        number = 0
-        while True:
-            number += 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield Line(number, {}, f"not CSV: {error}")
-                continue
-            if cells:
-                yield _fit(number, cells, header, open_ended)
+def check_columns(header: Sequence[str], needed: Sequence[str], path: Path) -> None:
+    """FvrecError unless each of ``needed`` is in ``header``, once."""
+    for name in needed:
+        if name not in header:
+            raise FvrecError(f"the table lacks the column {name}", where=path, found=", ".join(header), allowed=needed)
+        if header.count(name) > 1:
+            raise FvrecError(f"the column {name} comes twice", where=path, found=", ".join(header))
 
 
-def _fit(number: int, cells: list[str], header: Sequence[str], open_ended: str) -> Line:
-    surplus = len(cells) - len(header)
-    if surplus > 0:
-        at = list(header).index(open_ended)
-        cells = [*cells[:at], ",".join(cells[at : at + surplus + 1]), *cells[at + surplus + 1 :]]
-    values = {name: _clean(cell) for name, cell in zip(header, cells, strict=False)}
-    if surplus < 0:
-        return Line(number, values, f"{len(cells)} cells where the header has {len(header)}")
-    return Line(number, values)
+def read_lines(
+    path: Path, header: Sequence[str], *, open_ended: str = "", dialect: Dialect | None = None
+) -> Iterator[Line]:
+    """Every data row, one in memory at a time.
+
+    open_ended: the column whose text holds bare delimiters; surplus cells are joined back into it.
+    """
+    dialect = dialect or detect(path, header)
+    with path.open(newline="", encoding=dialect.encoding, errors="replace") as file:
+        records = Records(file, dialect.delimiter, len(header))
+        records_of_rows = iter(records)
+        next(records_of_rows, None)
+        for record in records_of_rows:
+            if record.problem:
+                yield Line(record.line - 1, {}, record.problem)
+            else:
+                yield _fit(record.line - 1, record.cells, header, open_ended, dialect.delimiter)
 
 
-def _clean(cell: str) -> str:
+def sampled(lines: Callable[[], Iterator[Line]], *, limit: int | None, seed: int) -> Iterator[Line]:
+    """A seeded sample of ``limit`` rows in their order, by two passes; all of them when there are no more.
+
+    lines: gives a fresh pass over the rows at each call.
+    """
+    total = sum(1 for _ in lines()) if limit is not None else 0
+    if limit is None or limit >= total:
+        yield from lines()
+        return
+    chosen = set(np.random.default_rng(seed).permutation(total)[:limit].tolist())
+    for index, line in enumerate(lines()):
+        if index in chosen:
+            yield line
+
+
+def clean(cell: str) -> str:
+    """One line of text; empty for the marks of a missing value."""
     text = " ".join(cell.split())
     return "" if text.lower() in _EMPTY else text
 
 
-def _without_nul(lines: Iterator[str]) -> Iterator[str]:
-    return (line.replace("\0", "") for line in lines)
+def _fit(number: int, cells: list[str], header: Sequence[str], open_ended: str, delimiter: str) -> Line:
+    surplus = len(cells) - len(header)
+    if surplus > 0 and open_ended:
+        at = list(header).index(open_ended)
+        cells = [*cells[:at], delimiter.join(cells[at : at + surplus + 1]), *cells[at + surplus + 1 :]]
+    values = {name: clean(cell) for name, cell in zip(header, cells, strict=False)}
+    if surplus < 0 or (surplus > 0 and not open_ended):
+        return Line(number, values, f"{len(cells)} cells where the header has {len(header)}")
+    return Line(number, values)

@@ -63,16 +63,17 @@ def caption_sample(item: Item) -> Sample:
 
 def sft_samples(items: Iterable[Item], variants: Sequence[Inputs] = INPUTS) -> SftSet:
     """Every item under every variant whose target passes the strict parser."""
-    kept: list[Sample] = []
-    dropped = 0
+    judged = list(judged_samples(items, variants))
+    kept = tuple(sample for sample, fits in judged if fits)
+    return SftSet(kept, len(judged) - len(kept))
+
+
+def judged_samples(items: Iterable[Item], variants: Sequence[Inputs] = INPUTS) -> Iterator[tuple[Sample, bool]]:
+    """The same one at a time: every sample, and whether its target passes the strict parser."""
     for item in items:
         for inputs in variants:
             sample = extraction_sample(item, inputs)
-            if parse_answer(sample.target).schema_valid:
-                kept.append(sample)
-            else:
-                dropped += 1
-    return SftSet(tuple(kept), dropped)
+            yield sample, parse_answer(sample.target).schema_valid
 
 
 def to_line(sample: Sample) -> str:

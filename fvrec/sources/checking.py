@@ -1,0 +1,69 @@
+"""``fvrec source check``: is every raw value mapped, has every row a picture, is the source fit to be admitted?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fvrec.parallel import Progress
+from fvrec.records import Quarantined
+from fvrec.schema import FIELDS, OTHER, UNKNOWN
+from fvrec.sources.base import Mapped, Source, has_file
+
+OTHER_FIELDS = 2
+"""Attribute fields that a source must label beside the category."""
+
+
+@dataclass(frozen=True)
+class SourceCheck:
+    """What a look at every row found, no picture opened.
+
+    rejected: reason -> rows. pictures: rows whose picture file is there. addresses: rows whose picture is behind a URL
+    and not fetched yet. unmapped: field (or table of the vocabulary) -> raw value -> rows. unknown: field -> rows
+    without a known value ("other" counts as such for the category).
+    """
+
+    rows: int
+    rejected: Mapping[str, int]
+    pictures: int
+    addresses: int
+    supervised: tuple[str, ...]
+    unmapped: Mapping[str, Mapping[str, int]]
+    unknown: Mapping[str, int]
+
+    @property
+    def admission(self) -> list[str]:
+        """What the source lacks to be admitted, as sentences; empty when it may be ingested."""
+        lacks = []
+        if self.pictures + self.addresses == 0:
+            lacks.append("no row has a picture")
+        if "category" not in self.supervised and self.unknown["category"] == self.rows - sum(self.rejected.values()):
+            lacks.append("no field tells the category")
+        others = [field for field in self.supervised if field != "category"]
+        if len(others) < OTHER_FIELDS:
+            lacks.append(f"{len(others)} attribute fields beside the category; needed: {OTHER_FIELDS}")
+        return lacks
+
+    @property
+    def passed(self) -> bool:
+        return not self.admission and not any(self.unmapped.values())
+
+
+def check_source(source: Source, progress: Progress = iter) -> SourceCheck:
+    """Look at every row of ``source``; pictures behind URLs are not fetched. FvrecError when it cannot be read."""
+    source.discover()
+    rejected: Counter[str] = Counter()
+    unknown: Counter[str] = Counter(dict.fromkeys(FIELDS, 0))
+    rows = pictures = addresses = 0
+    for row in progress(source.rows()):
+        rows += 1
+        if isinstance(row, Quarantined):
+            unfetched = row.reason == "image_unreachable"
+            addresses += unfetched
+            rejected.update([] if unfetched else [row.reason])
+            continue
+        pictures += has_file(row.image_path)
+        unknown.update(field for field in FIELDS if row.attributes[field].value in (UNKNOWN, OTHER))
+    unmapped = source.unmapped() if isinstance(source, Mapped) else {}
+    return SourceCheck(rows, rejected, pictures, addresses, source.supervised_fields, unmapped, unknown)

@@ -1,0 +1,246 @@
+"""Pictures behind URLs: fetched once into a cache below the raw folder, within limits of time, size and reach.
+
+Only http and https to public addresses (unless private ones are allowed), at most ``MAX_REDIRECTS`` redirects, each
+checked like the first address; a body is cut off past ``imaging.MAX_BYTES``. What fails is told apart from what may
+pass: a 404 is final, a time-out or a 5xx is tried again, a host that does not answer is left alone after a few URLs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.request import getproxies
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from fvrec.artifacts import atomic_write
+from fvrec.imaging import MAX_BYTES
+from fvrec.parallel import Progress, Sized
+from fvrec.records import utc_now
+
+IMAGE_UNREACHABLE = "image_unreachable"
+FETCHED = ".fetched"
+"""Folder below the raw folder that holds the cache."""
+MAX_REDIRECTS = 5
+ATTEMPTS = 3
+SILENT_HOST = 8
+"""So many URLs of one host in a row without any answer, and the rest of them is not asked for."""
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True)
+class FetchPolicy:
+    """allow_private: also addresses that are not public. timeout_seconds: of one picture, all redirects included."""
+
+    allow_private: bool = False
+    max_connections: int = 8
+    timeout_seconds: float = 20.0
+    max_bytes: int = MAX_BYTES
+    first_wait_seconds: float = 0.5
+
+
+class _RefusedError(Exception):
+    """Asking again would not help."""
+
+
+class _PassingError(Exception):
+    """Asking again may help."""
+
+
+class _SilentError(_PassingError):
+    """The host did not answer at all."""
+
+
+def is_address(cell: str) -> bool:
+    """Whether a cell of an image column is an address rather than a path (any scheme; only some are fetched).
+
+    >>> is_address("https://x.org/a.jpg"), is_address("images/a.jpg"), is_address("file:///etc/passwd")
+    (True, False, True)
+    """
+    head, colon, rest = cell.partition(":")
+    return cell.startswith("//") or (bool(colon) and rest.startswith("//")) or head.casefold() in ("data", "file")
+
+
+@dataclass
+class ImageCache:
+    """Fetched pictures by the SHA-256 of their URL: ``<directory>/<2 hex digits>/<digest>``."""
+
+    directory: Path
+    policy: FetchPolicy = FetchPolicy()
+    _failures: dict[str, str] = field(default_factory=dict)
+    _may_pass: set[str] = field(default_factory=set)
+    _silent: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def path(self, url: str) -> Path:
+        """Where the picture of that URL is, or would be."""
+        digest = hashlib.sha256(url.encode(errors="backslashreplace")).hexdigest()
+        return self.directory / digest[:2] / digest
+
+    def failure(self, url: str) -> str:
+        """Why the picture is not there."""
+        return self._failures.get(url, f"{url[:200]}: not fetched")
+
+    def fetch(self, urls: Sequence[str], progress: Progress = iter) -> int:
+        """Fetch what the cache lacks; returns how many of ``urls`` (each counted once) are there afterwards.
+
+        FvrecError when the cache cannot be written; a URL that fails is told by ``failure``.
+        """
+        distinct = list(dict.fromkeys(urls))
+        missing = [url for url in distinct if not self.path(url).is_file()]
+        if missing:
+            limits = httpx.Limits(max_connections=self.policy.max_connections)
+            hooks: Mapping[str, list[Callable[..., None]]] = {"request": [self._guard], "response": [self._check_peer]}
+            with (
+                httpx.Client(
+                    timeout=self.policy.timeout_seconds, limits=limits, follow_redirects=True, event_hooks=hooks,
+                    max_redirects=MAX_REDIRECTS, headers={"User-Agent": "fvrec", "Accept": "image/*,*/*;q=0.1"},
+                ) as client,
+                ThreadPoolExecutor(self.policy.max_connections) as pool,
+            ):  # fmt: skip
+                waiting = [pool.submit(self._fetch_one, client, url) for url in missing]
+                for done in progress(Sized(as_completed(waiting), len(waiting))):
+                    done.result()
+        self._remember_failures()
+        return sum(self.path(url).is_file() for url in distinct)
+
+    @property
+    def retry_file(self) -> Path:
+        """There, and new after each try, while pictures are missing that another try may bring."""
+        return self.directory / "to_be_tried_again.json"
+
+    def _remember_failures(self) -> None:
+        if self._may_pass:
+            body = {
+                "tried_at": utc_now().isoformat(),
+                "urls": {url: self._failures[url] for url in sorted(self._may_pass)},
+            }
+            atomic_write(self.retry_file, json.dumps(body, indent=2))
+        else:
+            self.retry_file.unlink(missing_ok=True)
+
+    def _fetch_one(self, client: httpx.Client, url: str) -> None:
+        host = httpx.URL(url).host if _parses(url) else ""
+        if self._silent[host] >= SILENT_HOST:
+            self._fail(url, "the host did not answer for other pictures", may_pass=True)
+            return
+        wait = wait_exponential_jitter(
+            multiplier=self.policy.first_wait_seconds, max=8 * self.policy.first_wait_seconds
+        )
+        attempts = Retrying(
+            stop=stop_after_attempt(ATTEMPTS), wait=wait, retry=retry_if_exception_type(_PassingError), reraise=True
+        )
+        try:
+            data = attempts(self._get, client, url)
+        except (_RefusedError, _PassingError) as problem:
+            with self._lock:
+                self._silent[host] = self._silent[host] + 1 if isinstance(problem, _SilentError) else 0
+            self._fail(url, str(problem), may_pass=isinstance(problem, _PassingError))
+            return
+        with self._lock:
+            self._silent[host] = 0
+            self._may_pass.discard(url)
+        atomic_write(self.path(url), data)
+
+    def _fail(self, url: str, why: str, *, may_pass: bool) -> None:
+        with self._lock:
+            self._failures[url] = f"{url[:200]}: {why}"
+            if may_pass:
+                self._may_pass.add(url)
+
+    def _get(self, client: httpx.Client, url: str) -> bytes:
+        address = f"https:{url}" if url.startswith("//") else url
+        deadline = time.monotonic() + self.policy.timeout_seconds
+        try:
+            with client.stream("GET", address) as response:
+                _check_status(response)
+                return self._body(response, deadline)
+        except httpx.TooManyRedirects as error:
+            raise _RefusedError(f"more than {MAX_REDIRECTS} redirects") from error
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise _SilentError(f"no connection: {error}") from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError, ValueError) as error:
+            raise _RefusedError(f"{type(error).__name__}: {error}") from error
+        except httpx.TransportError as error:
+            raise _PassingError(f"{type(error).__name__}: {error}") from error
+
+    def _body(self, response: httpx.Response, deadline: float) -> bytes:
+        parts, size = [], 0
+        for part in response.iter_bytes():
+            size += len(part)
+            if size > self.policy.max_bytes:
+                raise _RefusedError(f"more than {self.policy.max_bytes} bytes")
+            if time.monotonic() > deadline:
+                raise _PassingError(f"not complete after {self.policy.timeout_seconds:g} s")
+            parts.append(part)
+        if not size:
+            raise _RefusedError("an empty answer")
+        return b"".join(parts)
+
+    def _guard(self, request: httpx.Request) -> None:
+        """Called by the client before each request, redirected ones included."""
+        if request.url.scheme not in ("http", "https"):
+            raise _RefusedError(f"only http and https are fetched, not {request.url.scheme}:")
+        if self.policy.allow_private:
+            return
+        host = request.url.host
+        # Behind a proxy names are resolved by the proxy; an address that is written out is judged all the same.
+        addresses = [host] if _is_literal(host) else [] if getproxies() else _resolve(host, request.url.port or 443)
+        for address in addresses:
+            _require_public(address)
+
+    def _check_peer(self, response: httpx.Response) -> None:
+        """A name may resolve to another address when the connection is made: the peer itself is looked at too."""
+        stream = response.extensions.get("network_stream")
+        peer = stream.get_extra_info("server_addr") if stream is not None else None
+        if peer and not self.policy.allow_private and not getproxies():
+            _require_public(peer[0])
+
+
+def _check_status(response: httpx.Response) -> None:
+    status = f"HTTP {response.status_code}"
+    if response.status_code in _PASSING:
+        raise _PassingError(status)
+    if response.status_code != httpx.codes.OK:
+        raise _RefusedError(status)
+    # A page of excuses under "200 OK" must not be kept as if it were the picture.
+    if response.headers.get("content-type", "").startswith("text/html"):
+        raise _RefusedError("the server sent a web page")
+
+
+def _parses(url: str) -> bool:
+    try:
+        httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        return False
+    return True
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    try:
+        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError) as error:
+        raise _SilentError(f"the host's name is not known: {error}") from error
+
+
+def _require_public(address: str) -> None:
+    if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+        raise _RefusedError(f"{address} is not a public address (images.allow_private)")
