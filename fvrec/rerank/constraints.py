@@ -64,8 +64,8 @@ class Constraints:
     """A request: at most one wanted and one excluded constraint a field, in the order of the schema.
 
     ``unrecognised``: pieces of the last text that no word list knows, each once, and where it first stands
-    (``unrecognised_spans``, in parallel). ``contradictions``: pieces of it that a later piece took back ("red, not red":
-    the later wins).
+    (``unrecognised_spans``, in parallel). ``contradictions``: pieces of it that a later piece took back ("red, not
+    red": the later wins).
     """
 
     constraints: tuple[Constraint, ...] = ()

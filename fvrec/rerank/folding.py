@@ -16,10 +16,11 @@ from opencc import OpenCC
 DASH = "—"
 """The text of a dash between blanks, which separates clauses; a hyphen inside a word leaves no piece."""
 
-_PIECE = re.compile(r"(?<=\s)[-–—]+(?=\s)|--+|[a-z0-9]+(?:'[a-z]+)*|[\u3400-\u9fff]|[^\W_]|\n|[^\w\s]|_")
+_PIECE = re.compile(r"(?P<dash>(?<=\s)-(?=\s)|--+|[–—]+)|[a-z0-9]+(?:'[a-z]+)*|[\u3400-\u9fff]|[^\W_]|\n|[^\w\s]|_")
 _JOINTS = frozenset("-_'\"")
 _APOSTROPHES = frozenset("’‘`´ʼ")
 _UNSEEN = frozenset({"Cf", "Mn", "Me"})  # zero-width marks, variation selectors, combining accents
+_VARIANTS = {"揹": "背"}  # forms that OpenCC writes itself and does not read back
 _BLANK = frozenset({"Cc", "Cs", "Co", "Cn"})  # controls, lone surrogates, private and unassigned characters
 
 
@@ -33,14 +34,13 @@ class Piece:
 
 
 def pieces(text: str) -> list[Piece]:
-    """The text's pieces in order. White space, hyphens, quotes and invisible characters leave none. Linear in length."""
+    """The text's pieces in order. White space, hyphens, quotes and invisible characters leave none. Linear in time."""
     folded, origin = fold(text)
     found = []
     for match in _PIECE.finditer(folded):
-        word = match.group().removesuffix("'s")
-        if word[0] in "-–—" and len(match.group()) > 1 or word in "–—" or _between_blanks(folded, match):
-            word = DASH
-        if word not in _JOINTS:
+        dash = match.group("dash") is not None
+        word = DASH if dash else match.group().removesuffix("'s")
+        if dash or word not in _JOINTS:
             found.append(Piece(word, origin[match.start()], origin[match.end() - 1] + 1))
     return found
 
@@ -79,9 +79,4 @@ def _fold_character(char: str) -> str:
     bare = unicodedata.normalize("NFKD", plain)[0]
     plain = bare if bare.isascii() and bare.isalpha() and len(plain) == 1 else plain
     lowered = "".join(letter for letter in plain.lower() if not unicodedata.combining(letter))
-    return str(_converter().convert(lowered)) if not lowered.isascii() else lowered
-
-
-def _between_blanks(folded: str, match: re.Match[str]) -> bool:
-    before, after = folded[: match.start()][-1:], folded[match.end() : match.end() + 1]
-    return match.group() == "-" and before.isspace() and after.isspace()
+    return _VARIANTS.get(lowered) or str(_converter().convert(lowered))

@@ -93,9 +93,9 @@ class Lexicon:
             return 1, _BREAK_ENTRY
         node, best, length = self._root, None, 1
         for end in range(at, len(words)):
-            node = node.get(words[end])
-            if node is None:
+            if words[end] not in node:
                 break
+            node = node[words[end]]
             if _HERE in node:
                 best, length = node[_HERE], end - at + 1
         if best is None and len(first) == 1 and unicodedata.category(first) in _MEANINGLESS:
@@ -159,8 +159,9 @@ def _plurals(phrase: str) -> tuple[str, ...]:
     """Regular English plurals of the last word; nothing for Chinese."""
     if not re.search(r"[a-z]$", phrase):
         return ()
-    ending = (f"{phrase[:-1]}ies",) if re.search(r"[^aeiou]y$", phrase) else ()
-    return (f"{phrase}s", f"{phrase}es", *ending)
+    if re.search(r"(s|x|z|ch|sh|o)$", phrase):
+        return (f"{phrase}es", f"{phrase}s") if phrase.endswith("o") else (f"{phrase}es",)
+    return (f"{phrase}s", f"{phrase[:-1]}ies") if re.search(r"[^aeiou]y$", phrase) else (f"{phrase}s",)
 
 
 def _key(phrase: str) -> tuple[str, ...]:

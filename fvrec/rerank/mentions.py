@@ -163,9 +163,10 @@ class _ClauseReader:
             else:
                 self.mode = "want"
         if general:
-            keeps = self.mode == "want"
+            # "no stiletto shoes" is one noun; 不要高跟的鞋 asks for shoes.
+            one_noun = self.mode == "want" or token.start - self.found[-1].end <= int(token.word.isascii())
             self.mode = "want"
-            return [name for name in fields if name != CATEGORY] if keeps else fields
+            return [name for name in fields if name != CATEGORY] if one_noun else fields
         if self.mode != "want" and len(fields) > 1:
             return [name for name in fields if name != CATEGORY]
         return fields
@@ -237,12 +238,18 @@ def softened(found: Sequence[Mention], clause: Sequence[Token]) -> list[Mention]
         begin = bisect_left(starts, marker.end)
         must = bisect_left(musts, marker.end)
         end = bisect_left(starts, musts[must]) if must < len(musts) else len(found)
+        end = _same_polarity(found, begin, end)
         if begin and not (marker.has("soft") and begin < end):
             soft |= _without_category(found, _nearest(found, begin, soft))
         elif end > covered_to:
             soft |= _without_category(found, range(begin, end))
             covered_to = end
     return [replace(m, strength="soft") if i in soft else m for i, m in enumerate(found)]
+
+
+def _same_polarity(found: Sequence[Mention], begin: int, end: int) -> int:
+    """ "ideally cotton without stripes": the preference ends where a wish turns into an exclusion."""
+    return next((i for i in range(begin, end) if found[i].excluded != found[begin].excluded), end)
 
 
 def _nearest(found: Sequence[Mention], end: int, done: set[int]) -> list[int]:
