@@ -9,6 +9,7 @@ do not):
   is the same said the other way round;
 - "ideally" and its like make the values after them soft, up to a "must"; "if possible" and its like the value before
   them; never a category beside other values: 最好是棉的连衣裙 asks for a dress. Everything else is hard;
+- "no frilly dresses" negates what is not understood, and asks for dresses;
 - a general noun behind a narrower one adds nothing (高跟的鞋子), nor is it negated with it;
 - between two values of an ordered field "to" means all from the one to the other: spring to fall.
 """
@@ -103,6 +104,7 @@ class _ClauseReader:
     swapping: bool = False
     given_up: int = 0
     preferring: bool = False
+    faces_unknown: bool = False
 
     def read(self) -> list[Mention]:
         self.preferring = any(token.has("soft") for token in self.clause)
@@ -116,6 +118,8 @@ class _ClauseReader:
 
     def _operator(self, at: int, token: Token) -> None:
         following = self.clause[at + 1] if at + 1 < len(self.clause) else None
+        if token.entry is None and self.mode == "exclude" and self.mode_field is None:
+            self.faces_unknown = True
         self.joined = self.joined or token.has("join")
         self.ranging = token.has("range") or (self.ranging and token.has(FILLER))
         if token.has("swap"):
@@ -132,7 +136,7 @@ class _ClauseReader:
             self._enter("want", "hard")
 
     def _enter(self, mode: Mode, strength: Strength) -> None:
-        self.mode, self.mode_field, self.strength = mode, None, strength
+        self.mode, self.mode_field, self.strength, self.faces_unknown = mode, None, strength, False
 
     def _rejects_gently(self, token: Token, following: Token | None) -> bool:
         if following is None or not following.values:
@@ -157,6 +161,8 @@ class _ClauseReader:
         """The fields that the token speaks of here; the mode may end with it, or pass over a noun to its feature."""
         fields = list(token.values)
         general = self._is_general_noun(token)
+        if self.faces_unknown and self.mode_field is None and CATEGORY in fields:
+            self.mode = "want"
         if self.mode != "want" and self.mode_field is not None and not self.joined and self.mode_field not in fields:
             if self.mode == "exclude" and self.mode_field == CATEGORY and _DESCRIBING & set(fields):
                 self.found[-1] = replace(self.found[-1], excluded=False, strength="hard")
