@@ -20,7 +20,7 @@ _PIECE = re.compile(r"(?P<dash>(?<=\s)-(?=\s)|--+|[–—]+)|[a-z0-9]+(?:'[a-z]+
 _JOINTS = frozenset("-_'\"")
 _APOSTROPHES = frozenset("’‘`´ʼ")
 _UNSEEN = frozenset({"Cf", "Mn", "Me"})  # zero-width marks, variation selectors, combining accents
-_VARIANTS = {"揹": "背", "鍊": "链"}  # forms that OpenCC writes itself and does not read back
+_VARIANTS = {"揹": "背"}  # forms that OpenCC writes itself and does not read back
 _BLANK = frozenset({"Cc", "Cs", "Co", "Cn"})  # controls, lone surrogates, private and unassigned characters
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Any
 
 from fvrec import vocab
 from fvrec.rerank.folding import DASH, pieces
-from fvrec.rerank.spelling import Speller
+from fvrec.rerank.spelling import Speller, Target
 
 BREAK, FILLER, FIELD = "break", "filler", "field"
 
@@ -24,13 +24,14 @@ _SPELLINGS_KEPT = 4096
 class Entry:
     """What a phrase means: schema values (field -> values), a field's name, or one or more grammatical roles.
 
-    ``rules_out``: the phrase names the values as absent ("hoodless").
+    ``rules_out``: the phrase names the values as absent ("hoodless"). ``inflected``: a plural made by rule.
     """
 
     values: Mapping[str, frozenset[str]] = field(default_factory=dict)
     field_name: str = ""
     roles: frozenset[str] = frozenset()
     rules_out: bool = False
+    inflected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ _HERE = ""  # no piece is empty, so this key of a trie node holds its own entry
 
 
 class Lexicon:
-    """Phrases as tuples of pieces, in a trie."""
+    """Phrases as tuples of pieces, in a trie. ``correct(word)``: the word that a typo must mean, or the word itself."""
 
     def __init__(self, entries: Mapping[tuple[str, ...], Entry], ordinary: Iterable[str] = ()) -> None:
         self._root: dict[str, Any] = {}
@@ -72,14 +73,14 @@ class Lexicon:
                 node = node.setdefault(piece, {})
             node[_HERE] = entry
             known.update(phrase)
-        speller = Speller(known, frozenset(ordinary), lambda word: _meaning(entries.get((word,))))
+        speller = Speller({word: _target(entries.get((word,))) for word in known}, frozenset(ordinary))
         self._known = frozenset(known)
-        self._correct = lru_cache(_SPELLINGS_KEPT)(speller.correct)
+        self.correct = lru_cache(_SPELLINGS_KEPT)(speller.correct)
 
     def tokens(self, text: str) -> list[Token]:
         """The text as tokens in order; white space, hyphens and quotes leave none. Linear in the text's length."""
         found = pieces(text)
-        words = [piece.text if piece.text in self._known else self._correct(piece.text) for piece in found]
+        words = [piece.text if piece.text in self._known else self.correct(piece.text) for piece in found]
         tokens, at = [], 0
         while at < len(found):
             length, entry = self._match(words, at)
@@ -116,11 +117,12 @@ def default_lexicon() -> Lexicon:
     # After the operators: "likes" is a verb before it could be the plural of anything.
     for phrase, meaning in named:
         for form in _plurals(phrase):
-            entries.setdefault(_key(form), meaning)
+            entries.setdefault(_key(form), replace(meaning, inflected=True))
     for name, by_language in words["fields"].items():
         for phrase in (*by_language["en"], *by_language["zh"]):
             for form in (phrase, *_plurals(phrase)):
-                entries[_key(form)] = Entry(field_name=name, roles=frozenset({FIELD, FILLER}))
+                roles = frozenset({FIELD, FILLER})
+                entries[_key(form)] = Entry(field_name=name, roles=roles, inflected=form != phrase)
     return Lexicon(entries, vocab.load("ordinary_english")["words"].split())
 
 
@@ -151,8 +153,10 @@ def _roles(operators: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
     return found
 
 
-def _meaning(entry: Entry | None) -> frozenset[tuple[str, frozenset[str]]] | None:
-    return frozenset(entry.values.items()) if entry is not None and entry.values else None
+def _target(entry: Entry | None) -> Target:
+    if entry is None:
+        return Target(2, None)
+    return Target(int(entry.inflected), frozenset(entry.values.items()) or None)
 
 
 def _plurals(phrase: str) -> tuple[str, ...]:

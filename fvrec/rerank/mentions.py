@@ -68,7 +68,7 @@ class Request:
 
 def read_request(tokens: Sequence[Token]) -> Request:
     """The request that the tokens make (see the module's docstring)."""
-    mentions: list[Mention] = []
+    said = _Said()
     dropped: set[str] = set()
     added: set[str] = set()
     opens_with_join = bool(tokens) and tokens[0].has("join")
@@ -78,15 +78,33 @@ def read_request(tokens: Sequence[Token]) -> Request:
         read = _ClauseReader(clause, named).read()
         if opens_with_join or _adds(clause):
             added |= {mention.field for mention in read}
-        mentions = _replaced(mentions, clause) + read
+        said.add(read, gives_way=any(token.has("replace") for token in clause))
         opens_with_join = False
     return Request(
-        mentions=tuple(mentions),
+        mentions=tuple(mention for mention in said.mentions if mention is not None),
         dropped=frozenset(dropped),
         added=frozenset(added),
         resets=any(token.has("reset") for token in tokens),
         unrecognised=unrecognised_spans(tokens),
     )
+
+
+class _Said:
+    """The mentions of all clauses; those that later ones replaced are None."""
+
+    def __init__(self) -> None:
+        self.mentions: list[Mention | None] = []
+        self._wanted_at: dict[str, list[int]] = {}
+
+    def add(self, read: Sequence[Mention], *, gives_way: bool) -> None:
+        """把黑色换成红色: where ``gives_way``, a wish said before makes room for what ``read`` says of its field."""
+        for name in {mention.field for mention in read} if gives_way else ():
+            for at in self._wanted_at.pop(name, ()):
+                self.mentions[at] = None
+        for mention in read:
+            if not mention.excluded:
+                self._wanted_at.setdefault(mention.field, []).append(len(self.mentions))
+            self.mentions.append(mention)
 
 
 @dataclass
@@ -244,11 +262,10 @@ def softened(found: Sequence[Mention], clause: Sequence[Token]) -> list[Mention]
         begin = bisect_left(starts, marker.end)
         must = bisect_left(musts, marker.end)
         end = bisect_left(starts, musts[must]) if must < len(musts) else len(found)
-        end = _same_polarity(found, begin, end)
         if begin and not (marker.has("soft") and begin < end):
             soft |= _without_category(found, _nearest(found, begin, soft))
         elif end > covered_to:
-            soft |= _without_category(found, range(begin, end))
+            soft |= _without_category(found, range(begin, _same_polarity(found, begin, end)))
             covered_to = end
     return [replace(m, strength="soft") if i in soft else m for i, m in enumerate(found)]
 
@@ -277,14 +294,6 @@ def _adds(clause: Sequence[Token]) -> bool:
     """A word such as "also" adds; "too" only where no value follows it ("red too", not "too formal")."""
     last_value = max((at for at, token in enumerate(clause) if token.values), default=-1)
     return any(token.has("add") and not (token.has("excess") and at < last_value) for at, token in enumerate(clause))
-
-
-def _replaced(before: list[Mention], clause: Sequence[Token]) -> list[Mention]:
-    """把黑色换成红色: a wish before the word of change gives way to what follows, field by field."""
-    if not any(token.has("replace") for token in clause):
-        return before
-    fields = {name for token in clause for name in token.values}
-    return [mention for mention in before if mention.excluded or mention.field not in fields]
 
 
 def _describes(mention: Mention) -> bool:

@@ -1,8 +1,8 @@
 """Constraints -> a shopper's words for them: frames, synonyms, politeness, preference, negation, and typing habits.
 
-The words come from ``vocab/query_phrases.toml``, which the parser never reads. Frames: ``phrase`` (adjectives before the
-noun, the rest after), ``list`` ("dress, blue, long sleeves"), English ``relative`` ("something that is blue and ..."),
-Chinese ``bare`` (no 的) and ``noun_first``.
+The words come from ``vocab/query_phrases.toml``, which the parser never reads. Frames: ``phrase`` (adjectives before
+the noun, the rest after), ``list`` ("dress, blue, long sleeves"), English ``relative`` ("something that is blue
+and ..."), Chinese ``bare`` (no 的) and ``noun_first``.
 """
 
 from __future__ import annotations
@@ -119,7 +119,12 @@ def _typed(text: str, language: str, rng: np.random.Generator) -> str:
         return text
     if language == "zh":
         return str(_to_traditional().convert(text))
-    habits: list[Callable[[str], str]] = [str.upper, str.capitalize, _full_width, lambda plain: plain.replace(" ", "  ")]
+    habits: list[Callable[[str], str]] = [
+        str.upper,
+        str.capitalize,
+        _full_width,
+        lambda plain: plain.replace(" ", "  "),
+    ]
     return habits[int(rng.integers(len(habits)))](text)
 
 

@@ -104,7 +104,7 @@ def _as_json(query: EvalQuery) -> dict[str, Any]:
 
 
 def read_expected(row: Mapping[str, Any]) -> Constraints:
-    """The reading that one JSON object of a query file expects. Raises KeyError, TypeError or FvrecError when it is none.
+    """The reading that one JSON object of a query file expects. Raises KeyError, TypeError or FvrecError for others.
 
     Keys: ``language``, ``wanted`` and ``excluded`` (field -> values), and, where some are soft, their fields under
     ``soft_wanted`` and ``soft_excluded``.
