@@ -14,7 +14,8 @@ from typing import Literal
 
 from fvrec.errors import FvrecError
 from fvrec.rerank.lexicon import default_lexicon
-from fvrec.rerank.mentions import Mention, Request, Strength, read_request
+from fvrec.rerank.mentions import Request, read_request
+from fvrec.rerank.preference import Mention, Strength
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
 
 Language = Literal["zh", "en"]
