@@ -3,8 +3,8 @@
     python -m benchmarks.parser --json parser.json [--rounds 20]
 
 CPU time. Requests: the handwritten ones of up to 60 characters, each parsed once a round in one warm process; and
-hostile texts of 2,500 and 10,000 characters, whose ratio of times is 4 for a parser of linear time and 16 for a quadratic one. Exit
-status 1 when the 95th percentile exceeds ``LIMIT_MS`` or a ratio exceeds ``LIMIT_RATIO``.
+hostile texts of 2,500 and 10,000 characters, whose ratio of times is 4 for a parser of linear time and 16 for a
+quadratic one. Exit status 1 when the 95th percentile exceeds ``LIMIT_MS`` or a ratio exceeds ``LIMIT_RATIO``.
 """
 
 from __future__ import annotations
