@@ -16,7 +16,7 @@ from fvrec.errors import FvrecError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("fvrec", "warehouse", "tasks", "flows", "app")
-DATA_SUFFIXES = (".toml", ".sql", ".j2")
+DATA_SUFFIXES = (".toml", ".jsonl", ".sql", ".j2")
 
 
 def code_digest(module: str, *, root: Path = PROJECT_ROOT) -> str:
@@ -32,8 +32,9 @@ def code_digest(module: str, *, root: Path = PROJECT_ROOT) -> str:
 def files(module: str, root: Path = PROJECT_ROOT) -> list[Path]:
     """The closure's files, sorted: modules, the packages that importing them runs, and those packages' data.
 
-    Data are ``.toml``, ``.sql`` and ``.j2`` files in a package's folder or in its folders that are no packages. The
-    warehouse's views are left out: they hold nothing that a stage made, and are an input of publication alone.
+    Data are ``.toml``, ``.jsonl``, ``.sql`` and ``.j2`` files in a package's folder or in its folders that are no
+    packages. The warehouse's views are left out: they hold nothing that a stage made, and are an input of publication
+    alone.
     """
     if _locate(module, root) is None:
         raise FvrecError("no such module in this project", where=module, allowed=", ".join(PACKAGES))

@@ -1,7 +1,8 @@
 """Chinese or English text -> constraints on schema fields, over several turns (project plan, 9.2).
 
-``parse`` works in four steps: normalise and tokenise by longest match (``lexicon``), read clauses with their negations
-and strengths (``mentions``), merge with the standing request, report what was not understood.
+``parse`` works in four steps: fold and tokenise by longest match (``folding``, ``spelling``, ``lexicon``), read clauses
+with their negations and strengths (``clauses``, ``mentions``), merge with the standing request, report what was not
+understood.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Literal
 
 from fvrec.errors import FvrecError
 from fvrec.rerank.lexicon import default_lexicon
-from fvrec.rerank.mentions import Mention, Request, Strength, read_request
+from fvrec.rerank.mentions import Request, read_request
+from fvrec.rerank.preference import Mention, Strength
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
 
 Language = Literal["zh", "en"]
@@ -62,14 +64,16 @@ class Constraint:
 class Constraints:
     """A request: at most one wanted and one excluded constraint a field, in the order of the schema.
 
-    ``unrecognised``: pieces of the last text that no word list knows. ``contradictions``: pieces of it that a later
-    piece took back ("red, not red": the later wins).
+    ``unrecognised``: pieces of the last text that no word list knows, each once, and where it first stands
+    (``unrecognised_spans``, in parallel). ``contradictions``: pieces of it that a later piece took back ("red, not
+    red": the later wins).
     """
 
     constraints: tuple[Constraint, ...] = ()
     unrecognised: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
     language: Language = "en"
+    unrecognised_spans: tuple[Span, ...] = ()
 
     @classmethod
     def of(
@@ -117,9 +121,13 @@ def parse(text: str, standing: Constraints | None = None) -> Constraints:
         merged.start_from(standing, request)
     for mention in request.mentions:
         merged.say(mention, text)
+    unknown: dict[str, Span] = {}
+    for start, end in request.unrecognised:
+        unknown.setdefault(text[start:end], Span(start, end))
     return Constraints(
         constraints=merged.constraints(),
-        unrecognised=tuple(dict.fromkeys(text[start:end] for start, end in request.unrecognised)),
+        unrecognised=tuple(unknown),
+        unrecognised_spans=tuple(unknown.values()),
         contradictions=tuple(dict.fromkeys(merged.contradictions)),
         language=detect_language(text, standing.language if standing is not None else "en"),
     )
@@ -140,42 +148,75 @@ class _Merge:
     def __init__(self) -> None:
         self._said: dict[tuple[str, bool], dict[str, Constraint]] = {}
         self._fresh: set[tuple[str, bool, str]] = set()
+        self._groups: dict[str, Mention] = {}
         self.contradictions: list[str] = []
 
     def start_from(self, standing: Constraints, request: Request) -> None:
-        wanted_anew = {mention.field for mention in request.mentions if not mention.excluded}
+        wanted_anew = {mention.field for mention in request.mentions if not (mention.excluded or mention.withdrawn)}
         for constraint in standing.constraints:
-            replaced = constraint.field in wanted_anew and not constraint.excluded and not request.adds
-            if constraint.field not in request.dropped and not replaced:
-                self._said[constraint.field, constraint.excluded] = dict.fromkeys(constraint.values, constraint)
+            name = constraint.field
+            replaced = name in wanted_anew and not constraint.excluded and name not in request.added
+            if name not in request.dropped and not replaced:
+                self._said[name, constraint.excluded] = dict.fromkeys(constraint.values, constraint)
 
     def say(self, mention: Mention, text: str) -> None:
+        if mention.withdrawn:
+            self._take_back(mention)
+            return
+        values = self._narrowed(mention)
         words = text[mention.start : mention.end]
         opposite = self._said.get((mention.field, not mention.excluded), {})
-        for value in mention.values & set(opposite):
+        for value in values & set(opposite):
             del opposite[value]
             if (mention.field, not mention.excluded, value) in self._fresh and not opposite:
                 self.contradictions.append(words)
         said = self._said.setdefault((mention.field, mention.excluded), {})
-        said.update(dict.fromkeys(mention.values, _constraint(mention, words)))
-        self._fresh |= {(mention.field, mention.excluded, value) for value in mention.values}
+        said.update(dict.fromkeys(values, _constraint(mention, words)))
+        self._fresh |= {(mention.field, mention.excluded, value) for value in values}
 
     def constraints(self) -> tuple[Constraint, ...]:
-        made = []
-        for (name, excluded), said in self._said.items():
-            if said:
-                sources = list(dict.fromkeys(said.values()))
-                made.append(
-                    Constraint(
-                        name,
-                        frozenset(said),
-                        excluded,
-                        "soft" if all(source.strength == "soft" for source in sources) else "hard",
-                        tuple(dict.fromkeys(word for source in sources for word in source.words)),
-                        tuple(dict.fromkeys(span for source in sources for span in source.spans)),
-                    )
-                )
+        made = [_united(name, excluded, said) for (name, excluded), said in self._said.items() if said]
         return _in_order(made)
+
+    def _take_back(self, mention: Mention) -> None:
+        for excluded in (False, True):
+            for value in mention.values:
+                self._said.get((mention.field, excluded), {}).pop(value, None)
+
+    def _narrowed(self, mention: Mention) -> frozenset[str]:
+        """A general word ("shoes") and a narrower one in the same text ("sneakers", "no heels") do not contradict.
+
+        A narrower wish takes the place of the general one, unless it is only a preference or an alternative; a general
+        wish leaves out what the text excluded before.
+        """
+        if mention.excluded:
+            return mention.values
+        if len(mention.values) > 1:
+            excluded = {value for value in mention.values if (mention.field, True, value) in self._fresh}
+            if not mention.values & self._group_values(mention.field) and excluded < mention.values:
+                self._groups[mention.field] = mention
+                return mention.values - excluded
+        elif mention.values < self._group_values(mention.field) and not mention.joined:
+            if mention.strength == "soft":
+                return frozenset(self._said[mention.field, False])
+            self._said.pop((mention.field, False), None)
+            del self._groups[mention.field]
+        return mention.values
+
+    def _group_values(self, name: str) -> frozenset[str]:
+        return self._groups[name].values if name in self._groups else frozenset()
+
+
+def _united(name: str, excluded: bool, said: Mapping[str, Constraint]) -> Constraint:
+    sources = list(dict.fromkeys(said.values()))
+    return Constraint(
+        name,
+        frozenset(said),
+        excluded,
+        "soft" if all(source.strength == "soft" for source in sources) else "hard",
+        tuple(dict.fromkeys(word for source in sources for word in source.words)),
+        tuple(dict.fromkeys(span for source in sources for span in source.spans)),
+    )
 
 
 def _constraint(mention: Mention, words: str) -> Constraint:

@@ -1,40 +1,50 @@
-"""From a request's characters to tokens with a meaning: normalise, then longest match over ``vocab/words.toml``."""
+"""Pieces -> tokens with a meaning: longest match in a trie over ``vocab/{words,compounds,grammar}.toml``."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from typing import Any
 
 from fvrec import vocab
+from fvrec.rerank.folding import DASH, pieces
+from fvrec.rerank.spelling import Speller, Target
 
 BREAK, FILLER, FIELD = "break", "filler", "field"
 
-_PIECE = re.compile(r"[a-zà-ÿ0-9]+(?:'[a-z]+)*|[\u3400-\u9fff]|[^\W_]|\n|[^\w\s]|_")
-_BREAK_MARKS = frozenset(".,;:!?。…\n()[]")
+_BREAK_MARKS = frozenset(".,;:!?。…\n()[]" + DASH)
 _MEANINGLESS = frozenset({"Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sk"})  # punctuation and mathematical signs
-_JOINTS = frozenset("-_'\"")
+_SPELLINGS_KEPT = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
-    """What a phrase means: schema values (field -> values), a field's name, or one or more grammatical roles."""
+    """What a phrase means: schema values (field -> values), a field's name, or one or more grammatical roles.
+
+    ``rules_out``: the phrase names the values as absent ("hoodless"). ``inflected``: a plural made by rule.
+    """
 
     values: Mapping[str, frozenset[str]] = field(default_factory=dict)
     field_name: str = ""
     roles: frozenset[str] = frozenset()
+    rules_out: bool = False
+    inflected: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Token:
-    """A stretch ``[start, end)`` of the text with what it means; ``entry`` is None for what the lexicon lacks."""
+    """A stretch ``[start, end)`` of the text with what it means; ``entry`` is None for what the lexicon lacks.
+
+    ``word``: its first piece, folded.
+    """
 
     start: int
     end: int
     entry: Entry | None
+    word: str = ""
 
     def has(self, role: str) -> bool:
         """Whether the token plays that grammatical role."""
@@ -46,61 +56,74 @@ class Token:
         return self.entry.values if self.entry is not None else {}
 
 
-@dataclass(frozen=True)
-class _Piece:
-    text: str
-    start: int
-    end: int
+_BREAK_ENTRY = Entry(roles=frozenset({BREAK}))
+_FILLER_ENTRY = Entry(roles=frozenset({FILLER}))
+_HERE = ""  # no piece is empty, so this key of a trie node holds its own entry
 
 
 class Lexicon:
-    """Phrases as tuples of pieces (a Latin word, one Han character, one mark), found by longest match."""
+    """Phrases as tuples of pieces, in a trie. ``correct(word)``: the word that a typo must mean, or the word itself."""
 
-    def __init__(self, entries: Mapping[tuple[str, ...], Entry], traditional: Mapping[str, str]) -> None:
-        self._entries = entries
-        self._traditional = traditional
-        self._longest: dict[str, int] = {}
-        for phrase in entries:
-            self._longest[phrase[0]] = max(self._longest.get(phrase[0], 0), len(phrase))
+    def __init__(self, entries: Mapping[tuple[str, ...], Entry], ordinary: Iterable[str] = ()) -> None:
+        self._root: dict[str, Any] = {}
+        known: set[str] = set()
+        for phrase, entry in entries.items():
+            node = self._root
+            for piece in phrase:
+                node = node.setdefault(piece, {})
+            node[_HERE] = entry
+            known.update(phrase)
+        speller = Speller({word: _target(entries.get((word,))) for word in known}, frozenset(ordinary))
+        self._known = frozenset(known)
+        self.correct = lru_cache(_SPELLINGS_KEPT)(speller.correct)
 
     def tokens(self, text: str) -> list[Token]:
         """The text as tokens in order; white space, hyphens and quotes leave none. Linear in the text's length."""
-        pieces = _pieces(text, self._traditional)
+        found = pieces(text)
+        words = [piece.text if piece.text in self._known else self.correct(piece.text) for piece in found]
         tokens, at = [], 0
-        while at < len(pieces):
-            length, entry = self._match(pieces, at)
-            tokens.append(Token(pieces[at].start, pieces[at + length - 1].end, entry))
+        while at < len(found):
+            length, entry = self._match(words, at)
+            tokens.append(Token(found[at].start, found[at + length - 1].end, entry, words[at]))
             at += length
         return tokens
 
-    def _match(self, pieces: list[_Piece], at: int) -> tuple[int, Entry | None]:
-        if pieces[at].text in _BREAK_MARKS:
-            return 1, Entry(roles=frozenset({BREAK}))
-        if len(pieces[at].text) == 1 and unicodedata.category(pieces[at].text) in _MEANINGLESS:
-            return 1, self._entries.get((pieces[at].text,), Entry(roles=frozenset({FILLER})))
-        for length in range(min(self._longest.get(pieces[at].text, 0), len(pieces) - at), 0, -1):
-            entry = self._entries.get(tuple(piece.text for piece in pieces[at : at + length]))
-            if entry is not None:
-                return length, entry
-        return 1, None
+    def _match(self, words: list[str], at: int) -> tuple[int, Entry | None]:
+        first = words[at]
+        if first in _BREAK_MARKS:
+            return 1, _BREAK_ENTRY
+        node, best, length = self._root, None, 1
+        for end in range(at, len(words)):
+            if words[end] not in node:
+                break
+            node = node[words[end]]
+            if _HERE in node:
+                best, length = node[_HERE], end - at + 1
+        if best is None and len(first) == 1 and unicodedata.category(first) in _MEANINGLESS:
+            return 1, _FILLER_ENTRY
+        return length, best
 
 
 @cache
 def default_lexicon() -> Lexicon:
-    """The lexicon of ``fvrec/vocab/words.toml``."""
-    words = vocab.load("words")
-    traditional = dict(zip(words["traditional"]["from"], words["traditional"]["to"], strict=True))
+    """The lexicon of ``fvrec/vocab``: words, compounds, grammar, and the ordinary words that are no typos."""
+    words, compounds, grammar = vocab.load("words"), vocab.load("compounds"), vocab.load("grammar")
     entries: dict[tuple[str, ...], Entry] = {}
-    for phrase, meaning in _named_values(words):
-        for form in (phrase, *_plurals(phrase)):
-            entries.setdefault(_key(form, traditional), meaning)
-    for name, roles in _roles(words["operators"]).items():
-        entries.setdefault(_key(name, traditional), Entry(roles=roles))
+    named = [*_compound_values(compounds["compounds"]), *_named_values(words)]
+    for phrase, meaning in named:
+        entries.setdefault(_key(phrase), meaning)
+    for name, roles in _roles(grammar["operators"]).items():
+        entries.setdefault(_key(name), Entry(roles=roles))
+    # After the operators: "likes" is a verb before it could be the plural of anything.
+    for phrase, meaning in named:
+        for form in _plurals(phrase):
+            entries.setdefault(_key(form), replace(meaning, inflected=True))
     for name, by_language in words["fields"].items():
         for phrase in (*by_language["en"], *by_language["zh"]):
-            key = _key(phrase, traditional)
-            entries[key] = Entry(field_name=name, roles=frozenset({FIELD, FILLER}))
-    return Lexicon(entries, traditional)
+            for form in (phrase, *_plurals(phrase)):
+                roles = frozenset({FIELD, FILLER})
+                entries[_key(form)] = Entry(field_name=name, roles=roles, inflected=form != phrase)
+    return Lexicon(entries, vocab.load("ordinary_english")["words"].split())
 
 
 def _named_values(words: Mapping[str, Any]) -> Iterable[tuple[str, Entry]]:
@@ -111,8 +134,13 @@ def _named_values(words: Mapping[str, Any]) -> Iterable[tuple[str, Entry]]:
             spelled = (value,) if "_" in value else ()
             for phrase in (*spelled, *by_language["en"], *by_language["zh"]):
                 yield phrase, meaning
-    for compound in words["phrases"]:
-        meaning = Entry(values={name: frozenset(values) for name, values in compound.items() if name != "words"})
+    yield from _compound_values(words["phrases"])
+
+
+def _compound_values(compounds: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Entry]]:
+    for compound in compounds:
+        values = {name: frozenset(of) for name, of in compound.items() if name not in ("words", "rules_out")}
+        meaning = Entry(values=values, rules_out=bool(compound.get("rules_out", False)))
         for phrase in compound["words"]:
             yield phrase, meaning
 
@@ -125,37 +153,20 @@ def _roles(operators: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
     return found
 
 
+def _target(entry: Entry | None) -> Target:
+    if entry is None:
+        return Target(2, None)
+    return Target(int(entry.inflected), frozenset(entry.values.items()) or None)
+
+
 def _plurals(phrase: str) -> tuple[str, ...]:
     """Regular English plurals of the last word; nothing for Chinese."""
     if not re.search(r"[a-z]$", phrase):
         return ()
-    ending = (f"{phrase[:-1]}ies",) if re.search(r"[^aeiou]y$", phrase) else ()
-    return (f"{phrase}s", f"{phrase}es", *ending)
+    if re.search(r"(s|x|z|ch|sh|o)$", phrase):
+        return (f"{phrase}es", f"{phrase}s") if phrase.endswith("o") else (f"{phrase}es",)
+    return (f"{phrase}s", f"{phrase[:-1]}ies") if re.search(r"[^aeiou]y$", phrase) else (f"{phrase}s",)
 
 
-def _key(phrase: str, traditional: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(piece.text for piece in _pieces(phrase, traditional))
-
-
-def _pieces(text: str, traditional: Mapping[str, str]) -> list[_Piece]:
-    folded, origin = _fold(text, traditional)
-    pieces = []
-    for match in _PIECE.finditer(folded):
-        word = match.group().removesuffix("'s")
-        if word not in _JOINTS:
-            pieces.append(_Piece(word, origin[match.start()], origin[match.end() - 1] + 1))
-    return pieces
-
-
-def _fold(text: str, traditional: Mapping[str, str]) -> tuple[str, list[int]]:
-    """Half-width, lower-case, simplified text, and for each of its characters the index in ``text`` it came from."""
-    if text.isascii():
-        return text.lower(), list(range(len(text)))
-    folded: list[str] = []
-    origin: list[int] = []
-    for index, char in enumerate(text):
-        plain = "'" if char in "’‘`´" else traditional.get(char) or unicodedata.normalize("NFKC", char).lower()
-        kept = [letter for letter in plain if not unicodedata.combining(letter)]
-        folded += kept
-        origin += [index] * len(kept)
-    return "".join(folded), origin
+def _key(phrase: str) -> tuple[str, ...]:
+    return tuple(piece.text for piece in pieces(phrase))

@@ -1,170 +1,253 @@
 """From tokens to mentions: which values a text names, whether it wants them, how strongly, and what it takes back.
 
-Scopes, all within one clause (a punctuation mark or a word such as "but" ends it):
+Scopes, all within one clause (a punctuation mark or a word such as "but" ends it; the commas of "no red, blue or green"
+do not):
 
 - a negation covers the next value and those of the same field after it, and reaches a value of another field only
   over a join ("no stripes or leather"); behind a value it covers the values before it (黑色不要);
-- in a negated compound ("no denim jackets") the category stays out of it: the rest is excluded;
-- "ideally" and its like make the values after them soft (those before them when none follows), but not a category
-  beside other values: 最好是棉的连衣裙 asks for a dress. Everything else is hard.
+- in a negated compound ("no denim jackets") the category stays out of it: the rest is excluded; "no dresses in black"
+  is the same said the other way round;
+- "ideally" and its like make the values after them soft, up to a "must"; "if possible" and its like the value before
+  them; never a category beside other values: 最好是棉的连衣裙 asks for a dress. Everything else is hard;
+- "no frilly dresses" negates what is not understood, and asks for dresses;
+- a general noun behind a narrower one adds nothing (高跟的鞋子), nor is it negated with it;
+- between two values of an ordered field "to" means all from the one to the other: spring to fall.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Literal
 
-from fvrec.rerank.lexicon import BREAK, FIELD, FILLER, Token
+from fvrec.rerank.clauses import dropped_fields, split_clauses, unrecognised_spans
+from fvrec.rerank.lexicon import FIELD, FILLER, Token
+from fvrec.rerank.preference import CATEGORY, Mention, Strength, softened
+from fvrec.schema import UNKNOWN, VALUES
 
-Strength = Literal["hard", "soft"]
-_OPEN_CHOICE_TOKENS = 8  # "any colour at all, really, but red": longer clauses are no such phrase
+Mode = Literal["want", "exclude", "withdraw"]
 
-
-@dataclass(frozen=True)
-class Mention:
-    """One field's values as one phrase names them, at ``[start, end)`` of the text."""
-
-    field: str
-    values: frozenset[str]
-    excluded: bool
-    strength: Strength
-    start: int
-    end: int
+_DESCRIBING = frozenset({"color", "material", "pattern", "fit", "sleeve_length", "neckline"})
+"""Fields whose values describe the noun before them; the others open a thought of their own ("no boots for winter")."""
+_CYCLIC = frozenset({"season"})
+_ORDERED = _CYCLIC | {"sleeve_length"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What one text asks: mentions in order, fields it no longer cares for, and how it treats the standing request."""
+    """What one text asks: mentions in order, fields it no longer cares for, and how it treats the standing request.
+
+    ``added``: fields whose new values stand beside the standing ones rather than in their place.
+    """
 
     mentions: tuple[Mention, ...]
     dropped: frozenset[str]
+    added: frozenset[str]
     resets: bool
-    adds: bool
     unrecognised: tuple[tuple[int, int], ...]
 
 
 def read_request(tokens: Sequence[Token]) -> Request:
     """The request that the tokens make (see the module's docstring)."""
-    mentions: list[Mention] = []
+    said = _Said()
     dropped: set[str] = set()
-    for clause in _clauses(tokens):
-        named = _dropped_fields(clause)
+    added: set[str] = set()
+    opens_with_join = bool(tokens) and tokens[0].has("join")
+    for clause in split_clauses(tokens):
+        named = dropped_fields(clause)
         dropped |= named
-        mentions = _replaced(mentions, clause) + _ClauseReader(clause, open_choice=bool(named)).read()
+        read = _ClauseReader(clause, named).read()
+        if opens_with_join or _adds(clause):
+            added |= {mention.field for mention in read}
+        said.add(read, gives_way=any(token.has("replace") for token in clause))
+        opens_with_join = False
     return Request(
-        mentions=tuple(mentions),
+        mentions=tuple(mention for mention in said.mentions if mention is not None),
         dropped=frozenset(dropped),
+        added=frozenset(added),
         resets=any(token.has("reset") for token in tokens),
-        adds=any(token.has("add") for token in tokens),
-        unrecognised=_unrecognised(tokens),
+        unrecognised=unrecognised_spans(tokens),
     )
+
+
+class _Said:
+    """The mentions of all clauses; those that later ones replaced are None."""
+
+    def __init__(self) -> None:
+        self.mentions: list[Mention | None] = []
+        self._wanted_at: dict[str, list[int]] = {}
+
+    def add(self, read: Sequence[Mention], *, gives_way: bool) -> None:
+        """把黑色换成红色: where ``gives_way``, a wish said before makes room for what ``read`` says of its field."""
+        for name in {mention.field for mention in read} if gives_way else ():
+            for at in self._wanted_at.pop(name, ()):
+                self.mentions[at] = None
+        for mention in read:
+            if not mention.excluded:
+                self._wanted_at.setdefault(mention.field, []).append(len(self.mentions))
+            self.mentions.append(mention)
 
 
 @dataclass
 class _ClauseReader:
-    """Reads one clause from left to right; the fields below are its state between two tokens."""
+    """Reads one clause from left to right; the fields below ``dropped`` are its state between two tokens."""
 
     clause: Sequence[Token]
-    open_choice: bool
+    dropped: set[str]
     found: list[Mention] = field(default_factory=list)
-    joins: list[bool] = field(default_factory=list)
-    negated: bool = False
-    negated_field: str | None = None
-    gentle: bool = False
+    mode: Mode = "want"
+    mode_field: str | None = None
+    strength: Strength = "hard"
     joined: bool = False
+    ranging: bool = False
+    swapping: bool = False
+    given_up: int = 0
+    preferring: bool = False
+    faces_unknown: bool = False
 
     def read(self) -> list[Mention]:
+        self.preferring = any(token.has("soft") for token in self.clause)
         last_value = max((at for at, token in enumerate(self.clause) if token.values), default=-1)
         for at, token in enumerate(self.clause):
             if token.values:
                 self._value(token)
-            elif token.has("join"):
-                self.joined = True
-            elif token.has("negate_before") and at > last_value:
-                self._exclude_before()
-            elif token.has("negate") or token.has("negate_softly") or (self.open_choice and token.has("but")):
-                self.negated, self.negated_field = True, None
-                self.gentle = token.has("negate_softly")
-        return self._softened()
+            elif not self._stands_behind(at, last_value):
+                self._operator(at, token)
+        return softened(self.found, self.clause)
+
+    def _operator(self, at: int, token: Token) -> None:
+        following = self.clause[at + 1] if at + 1 < len(self.clause) else None
+        if token.entry is None and self.mode == "exclude" and self.mode_field is None:
+            self.faces_unknown = True
+        self.joined = self.joined or token.has("join")
+        self.ranging = token.has("range") or (self.ranging and token.has(FILLER))
+        if token.has("swap"):
+            self.swapping = True
+        elif token.has("swap_to") and self.swapping and self.found:
+            self.given_up, self.swapping, self.ranging = len(self.found), False, False
+        if token.has("withdraw"):
+            self._enter("withdraw", "hard")
+        elif token.has("negate_softly") or self._rejects_gently(token, following):
+            self._enter("exclude", "soft")
+        elif token.has("negate") or (self.dropped and token.has("but")):
+            self._enter("exclude", "hard")
+        elif token.has(FIELD) and token.entry is not None and token.entry.field_name in self.dropped:
+            self._enter("want", "hard")
+
+    def _enter(self, mode: Mode, strength: Strength) -> None:
+        self.mode, self.mode_field, self.strength, self.faces_unknown = mode, None, strength, False
+
+    def _rejects_gently(self, token: Token, following: Token | None) -> bool:
+        if following is None or not following.values:
+            return False
+        return token.has("excess") or (token.has("preferred_to") and self.preferring and bool(self.found))
 
     def _value(self, token: Token) -> None:
-        fields = list(token.values)
-        if self.negated and self.negated_field is not None and not self.joined and self.negated_field not in fields:
-            self.negated = False
-        if self.negated and len(fields) > 1:
-            fields = [name for name in fields if name != "category"]
-        strength: Strength = "soft" if self.negated and self.gentle else "hard"
-        for name in fields:
-            self.found.append(Mention(name, token.values[name], self.negated, strength, token.start, token.end))
-            self.joins.append(self.joined)
-        self.negated_field, self.joined = fields[-1], False
+        fields = self._fields(token)
+        if token.entry is not None and token.entry.rules_out:
+            self.found += [self._mention(name, token, "exclude") for name in fields]
+            return
+        if fields and self.given_up:
+            kept = [mention for mention in self.found[: self.given_up] if mention.field not in fields]
+            self.found, self.given_up = kept + self.found[self.given_up :], 0
+        ranged = self._range(token) if self.ranging else None
+        made = [self._mention(name, token, self.mode) for name in fields]
+        self.found += [replace(mention, values=ranged or mention.values) for mention in made]
+        self.mode_field = fields[-1] if fields else self.mode_field
+        self.joined = self.ranging = False
 
-    def _exclude_before(self) -> None:
+    def _fields(self, token: Token) -> list[str]:
+        """The fields that the token speaks of here; the mode may end with it, or pass over a noun to its feature."""
+        fields = list(token.values)
+        general = self._is_general_noun(token)
+        if self.faces_unknown and self.mode_field is None and CATEGORY in fields:
+            self.mode = "want"
+        if self.mode != "want" and self.mode_field is not None and not self.joined and self.mode_field not in fields:
+            if self.mode == "exclude" and self.mode_field == CATEGORY and _DESCRIBING & set(fields):
+                self.found[-1] = replace(self.found[-1], excluded=False, strength="hard")
+            else:
+                self.mode = "want"
+        if general:
+            # "no stiletto shoes" is one noun; 不要高跟的鞋 asks for shoes.
+            one_noun = self.mode == "want" or token.start - self.found[-1].end <= int(token.word.isascii())
+            self.mode = "want"
+            return [name for name in fields if name != CATEGORY] if one_noun else fields
+        if self.mode != "want" and len(fields) > 1:
+            return [name for name in fields if name != CATEGORY]
+        return fields
+
+    def _is_general_noun(self, token: Token) -> bool:
+        last = self.found[-1] if self.found else None
+        return not self.joined and last is not None and last.field == CATEGORY and last.values < _category(token)
+
+    def _mention(self, name: str, token: Token, mode: Mode) -> Mention:
+        strength = self.strength if mode == "exclude" else "hard"
+        excluded, withdrawn = mode == "exclude", mode == "withdraw"
+        return Mention(name, token.values[name], excluded, strength, token.start, token.end, withdrawn, self.joined)
+
+    def _range(self, token: Token) -> frozenset[str] | None:
+        last = self.found[-1] if self.found else None
+        if last is None or list(token.values) != [last.field] or last.field not in _ORDERED:
+            return None
+        (first, *more), (final, *others) = sorted(last.values), sorted(token.values[last.field])
+        return None if more or others else _between(last.field, first, final)
+
+    def _stands_behind(self, at: int, last_value: int) -> bool:
+        """Excludes what is before a negation that has nothing after it to negate; says whether it did."""
+        token = self.clause[at]
+        gently = token.has("negate_before_softly")
+        if not (gently or token.has("negate_before")) or not self.found or self._faces_unknown(at):
+            return False
+        if at < last_value and not self._ends_at_blank(at):
+            return False
+        self._exclude_before("soft" if gently else "hard")
+        return True
+
+    def _faces_unknown(self, at: int) -> bool:
+        following = self.clause[at + 1] if at + 1 < len(self.clause) else None
+        return following is not None and following.entry is None
+
+    def _ends_at_blank(self, at: int) -> bool:
+        """黑色不要 白色可以: in Chinese a blank may stand for a comma."""
+        before, token, after = self.clause[at - 1], self.clause[at], self.clause[at + 1]
+        return not token.word.isascii() and before.end == token.start and token.end < after.start
+
+    def _exclude_before(self, strength: Strength) -> None:
         at = len(self.found) - 1
+        last = self.found[at]
+        of_one_word = at > 0 and self.found[at - 1].start == last.start
+        if of_one_word:
+            self.found = [m for m in self.found if m.start != last.start or m.field != CATEGORY]
+            at = len(self.found) - 1
+        elif at and last.field == CATEGORY and not last.joined and _describes(self.found[at - 1]):
+            at -= 1
         while at >= 0:
-            self.found[at] = replace(self.found[at], excluded=True)
-            if at == 0 or not (self.joins[at] or self.found[at - 1].field == self.found[at].field):
+            self.found[at] = replace(self.found[at], excluded=True, strength=strength)
+            before = self.found[at - 1] if at else None
+            listed = before is not None and (self.found[at].joined or before.field == self.found[at].field)
+            if before is None or before.excluded or not listed:
                 break
             at -= 1
 
-    def _softened(self) -> list[Mention]:
-        marker = next((token for token in self.clause if token.has("soft")), None)
-        if marker is None:
-            return self.found
-        after = [mention for mention in self.found if mention.start >= marker.end]
-        covered = after or self.found
-        only_category = all(mention.field == "category" for mention in covered)
-        return [
-            replace(mention, strength="soft")
-            if (not after or mention.start >= marker.end) and (mention.field != "category" or only_category)
-            else mention
-            for mention in self.found
-        ]
+
+def _adds(clause: Sequence[Token]) -> bool:
+    """A word such as "also" adds; "too" only where no value follows it ("red too", not "too formal")."""
+    last_value = max((at for at, token in enumerate(clause) if token.values), default=-1)
+    return any(token.has("add") and not (token.has("excess") and at < last_value) for at, token in enumerate(clause))
 
 
-def _clauses(tokens: Sequence[Token]) -> list[list[Token]]:
-    clauses: list[list[Token]] = [[]]
-    for token in tokens:
-        # "any colour but red": the one "but" that opens no new clause.
-        open_choice = (
-            token.has("but") and len(clauses[-1]) <= _OPEN_CHOICE_TOKENS and bool(_dropped_fields(clauses[-1]))
-        )
-        if token.has(BREAK) and not open_choice:
-            # The opening word stays: "instead" and "换成" also say what becomes of the values before them.
-            clauses.append([token])
-        else:
-            clauses[-1].append(token)
-    return clauses
+def _describes(mention: Mention) -> bool:
+    return mention.field in _DESCRIBING and not mention.excluded
 
 
-def _dropped_fields(clause: Sequence[Token]) -> set[str]:
-    """Fields named right before or after a word such as "any" or 不限."""
-    bare = [token for token in clause if token.has("drop") or token.has(FIELD) or not token.has(FILLER)]
-    named = set()
-    for first, second in pairwise(bare):
-        for name, word in ((first, second), (second, first)):
-            if name.has(FIELD) and word.has("drop") and name.entry is not None:
-                named.add(name.entry.field_name)
-    return named
+def _category(token: Token) -> frozenset[str]:
+    return token.values.get(CATEGORY, frozenset())
 
 
-def _replaced(before: list[Mention], clause: Sequence[Token]) -> list[Mention]:
-    """把黑色换成红色: what stands before the word of change gives way to what follows, field by field."""
-    if not any(token.has("replace") for token in clause):
-        return before
-    fields = {name for token in clause for name in token.values}
-    return [mention for mention in before if mention.field not in fields]
-
-
-def _unrecognised(tokens: Sequence[Token]) -> tuple[tuple[int, int], ...]:
-    """Spans of what the lexicon lacks; neighbours without a gap are one span."""
-    spans: list[tuple[int, int]] = []
-    for token in tokens:
-        if token.entry is None:
-            if spans and spans[-1][1] == token.start:
-                spans[-1] = (spans[-1][0], token.end)
-            else:
-                spans.append((token.start, token.end))
-    return tuple(spans)
+def _between(name: str, first: str, last: str) -> frozenset[str]:
+    order = [value for value in VALUES[name] if value != UNKNOWN]
+    begin, end = order.index(first), order.index(last)
+    if begin > end and name not in _CYCLIC:
+        begin, end = end, begin
+    steps = (end - begin) % len(order)
+    return frozenset(order[(begin + step) % len(order)] for step in range(steps + 1))

@@ -1,36 +1,37 @@
 """Evaluation queries made from held-out items, with the constraints that a right reading of them has.
 
 A query describes one item: one to four of its attributes that the source labels, now and then an alternative ("blue or
-white") or an exclusion of a value that the item does not have. Its words come from ``vocab/query_phrases.toml``, which
-the parser never reads.
+white"), an exclusion of a value that the item does not have, or a mere preference. ``phrasing`` writes its text.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fvrec import vocab
 from fvrec.errors import FvrecError
 from fvrec.records import Item
 from fvrec.rerank.constraints import LANGUAGES, Constraint, Constraints, Language
 from fvrec.rerank.labels import source_labels
+from fvrec.rerank.parser_score import exactly
+from fvrec.rerank.phrasing import phrase, softly_excludable
 from fvrec.schema import FIELDS, OTHER, UNKNOWN, VALUES
 
 MOST_CONSTRAINTS = 4
 ALTERNATIVE_SHARE = 0.15
 EXCLUSION_SHARE = 0.3
+SOFT_SHARE = 0.2
 _NO_ALTERNATIVE = ("category", "gender", "season", "sleeve_length", "neckline")
 
 
 @dataclass(frozen=True)
 class EvalQuery:
-    """One request, the item it was made from, and its expected reading (all strengths hard, no spans)."""
+    """One request, the item it was made from, and its expected reading (no spans)."""
 
     query_id: str
     text: str
@@ -43,9 +44,8 @@ class EvalQuery:
         return self.expected.language
 
     def read_rightly(self, parsed: Constraints) -> bool:
-        """Whether ``parsed`` has exactly the expected wanted and excluded values, field by field."""
-        same_wishes = dict(parsed.wanted) == dict(self.expected.wanted)
-        return same_wishes and dict(parsed.excluded) == dict(self.expected.excluded)
+        """Whether ``parsed`` has exactly the expected wanted and excluded values and strengths, field by field."""
+        return exactly(self.expected, parsed)
 
 
 def generate(items: Sequence[Item], fields: Sequence[str], *, n: int, seed: int) -> list[EvalQuery]:
@@ -64,7 +64,7 @@ def generate(items: Sequence[Item], fields: Sequence[str], *, n: int, seed: int)
         language = LANGUAGES[index % len(LANGUAGES)]
         size = 1 + (index // len(LANGUAGES)) % MOST_CONSTRAINTS
         expected = _constraints(item, fields, size, language, rng)
-        queries.append(EvalQuery(f"q{index + 1:04d}", _text(expected, rng), expected, item.item_id))
+        queries.append(EvalQuery(f"q{index + 1:04d}", phrase(expected, rng), expected, item.item_id))
     return queries
 
 
@@ -83,7 +83,7 @@ def read_queries(path: Path) -> list[EvalQuery]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             row = json.loads(line)
-            expected = Constraints.of(row["wanted"], row["excluded"], row["language"])
+            expected = read_expected(row)
             queries.append(EvalQuery(row["query_id"], row["text"], expected, row["item_id"]))
         except (ValueError, KeyError, TypeError) as error:
             raise FvrecError("not a rerank query", where=f"{path}:{number}", found=str(error)) from error
@@ -97,8 +97,29 @@ def _as_json(query: EvalQuery) -> dict[str, Any]:
         "language": query.language,
         "wanted": {field: sorted(values) for field, values in query.expected.wanted.items()},
         "excluded": {field: sorted(values) for field, values in query.expected.excluded.items()},
+        "soft_wanted": _soft(query.expected, excluded=False),
+        "soft_excluded": _soft(query.expected, excluded=True),
         "item_id": query.item_id,
     }
+
+
+def read_expected(row: Mapping[str, Any]) -> Constraints:
+    """The reading that one JSON object of a query file expects. Raises KeyError, TypeError or FvrecError for others.
+
+    Keys: ``language``, ``wanted`` and ``excluded`` (field -> values), and, where some are soft, their fields under
+    ``soft_wanted`` and ``soft_excluded``.
+    """
+    made = Constraints.of(row["wanted"], row["excluded"], row["language"])
+    soft = {False: row.get("soft_wanted", ()), True: row.get("soft_excluded", ())}
+    return replace(made, constraints=tuple(_weakened(c, c.field in soft[c.excluded]) for c in made.constraints))
+
+
+def _weakened(constraint: Constraint, soft: bool) -> Constraint:
+    return replace(constraint, strength="soft") if soft else constraint
+
+
+def _soft(constraints: Constraints, *, excluded: bool) -> list[str]:
+    return [c.field for c in constraints.constraints if c.strength == "soft" and c.excluded == excluded]
 
 
 def _known(item: Item, fields: Sequence[str]) -> list[str]:
@@ -115,7 +136,21 @@ def _constraints(
     excluded = chosen.pop() if len(chosen) > 1 and rng.random() < EXCLUSION_SHARE else None
     wanted = {field: _wanted(field, item.values[field], rng) for field in chosen}
     taken_back = {excluded: {_other(excluded, item.values[excluded], rng)}} if excluded else {}
-    return Constraints.of(wanted, taken_back, language)
+    made = Constraints.of(wanted, taken_back, language)
+    return replace(made, constraints=_with_a_preference(made.constraints, rng))
+
+
+def _with_a_preference(constraints: tuple[Constraint, ...], rng: np.random.Generator) -> tuple[Constraint, ...]:
+    """Now and then one constraint is soft: never a category, and never the only one."""
+    able = [
+        at
+        for at, constraint in enumerate(constraints)
+        if (softly_excludable(constraint.field) if constraint.excluded else constraint.field != "category")
+    ]
+    if len(constraints) < 2 or not able or rng.random() >= SOFT_SHARE:
+        return constraints
+    chosen = able[int(rng.integers(len(able)))]
+    return tuple(_weakened(constraint, at == chosen) for at, constraint in enumerate(constraints))
 
 
 def _wanted(field: str, value: str, rng: np.random.Generator) -> set[str]:
@@ -127,36 +162,3 @@ def _wanted(field: str, value: str, rng: np.random.Generator) -> set[str]:
 def _other(field: str, value: str, rng: np.random.Generator) -> str:
     others = [other for other in VALUES[field] if other not in (value, UNKNOWN, OTHER)]
     return others[int(rng.integers(len(others)))]
-
-
-def _text(constraints: Constraints, rng: np.random.Generator) -> str:
-    words = vocab.load("query_phrases")[constraints.language]
-    by_field = {c.field: _phrase(c, words, rng) for c in constraints.constraints if not c.excluded}
-    noun = by_field.pop("category", None) or _pick(words["nouns"], rng)
-    before = [by_field[field] for field in words["before"] if field in by_field]
-    after = [by_field[field] for field in words["after"] if field in by_field]
-    excluded = [_exclusion(c, words, rng) for c in constraints.constraints if c.excluded]
-    if constraints.language == "zh":
-        body = "".join([*(f"{phrase}的" for phrase in before), noun, *excluded])
-    else:
-        body = " ".join([*before, noun, *after, *excluded])
-    return f"{_pick(words['openings'], rng)}{body}{_pick(words['endings'], rng)}"
-
-
-def _phrase(constraint: Constraint, words: Mapping[str, Any], rng: np.random.Generator) -> str:
-    forms = [
-        _pick(words[constraint.field][value], rng) for value in VALUES[constraint.field] if value in constraint.values
-    ]
-    return str(words["either"].format(*forms)) if len(forms) == 2 else forms[0]
-
-
-def _exclusion(constraint: Constraint, words: Mapping[str, Any], rng: np.random.Generator) -> str:
-    frame = _pick(words["exclude"][constraint.field], rng)
-    form = _phrase(constraint, words, rng)
-    for opening in ("with a ", "with an ", "with ", "that is ", "for a ", "for my ", "for the ", "for "):
-        form = form.removeprefix(opening)
-    return frame.format(form)
-
-
-def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
-    return options[int(rng.integers(len(options)))]

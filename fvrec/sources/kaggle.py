@@ -65,7 +65,7 @@ SETS: Mapping[str, KaggleSet] = MappingProxyType(
             ("styles.csv", "images/{id}.jpg", "styles/{id}.json"), _MYNTRA_LICENSE, needs_account=False,
         ),
         "myntra-small": KaggleSet(
-            "myntra", "dataset", "paramaggarwal/fashion-product-images-small", "styles.csv",
+            "myntra-small", "dataset", "paramaggarwal/fashion-product-images-small", "styles.csv",
             ("styles.csv", "images/{id}.jpg"), _MYNTRA_LICENSE, needs_account=False,
         ),
         "hm": KaggleSet(

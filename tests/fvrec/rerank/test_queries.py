@@ -9,6 +9,7 @@ import pytest
 from fvrec.errors import FvrecError
 from fvrec.records import Item
 from fvrec.rerank.constraints import parse
+from fvrec.rerank.parser_score import agreement
 from fvrec.rerank.queries import generate, read_queries, write_queries
 from fvrec.schema import FIELDS
 
@@ -66,9 +67,20 @@ def test_broken_file_names_the_line(tmp_path: Path, line: str) -> None:
         read_queries(path)
 
 
-def test_parser_reads_what_the_generator_writes(catalogue: list[Item]) -> None:
-    queries = generate(catalogue, FIELDS, n=400, seed=9)
+@pytest.mark.parametrize("seed", [9, 77])
+def test_parser_reads_what_the_generator_writes(catalogue: list[Item], seed: int) -> None:
+    queries = generate(catalogue, FIELDS, n=600, seed=seed)
     for language in ("zh", "en"):
         mine = [query for query in queries if query.language == language]
         right = sum(query.read_rightly(parse(query.text)) for query in mine)
         assert right / len(mine) >= 0.95
+        assert agreement([(query.expected, parse(query.text)) for query in mine]).f1 >= 0.98
+
+
+def test_queries_vary_in_words_and_in_kind(catalogue: list[Item]) -> None:
+    queries = generate(catalogue, FIELDS, n=600, seed=9)
+    assert len({query.text for query in queries}) > 590
+    constraints = [constraint for query in queries for constraint in query.expected.constraints]
+    assert any(one.excluded and one.strength == "soft" for one in constraints)
+    assert any(not one.excluded and one.strength == "soft" for one in constraints)
+    assert not any(one.field == "category" and one.strength == "soft" for one in constraints)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from opencc import OpenCC
 
 from fvrec import vocab
 from fvrec.rerank.constraints import LANGUAGES, parse
@@ -45,6 +46,13 @@ def test_query_phrases_cover_the_schema(language: str) -> None:
     assert {*words["before"], *words["after"], "category"} == set(FIELDS)
 
 
-def test_traditional_characters_are_paired() -> None:
-    table = vocab.load("words")["traditional"]
-    assert len(table["from"]) == len(table["to"]) == len(set(table["from"]))
+def test_every_chinese_word_reads_the_same_in_traditional_characters() -> None:
+    to_traditional = OpenCC("s2t")
+    changed = 0
+    for field, values in vocab.load("words")["values"].items():
+        for value, by_language in values.items():
+            for word in by_language["zh"]:
+                traditional = to_traditional.convert(word)
+                changed += traditional != word
+                assert dict(parse(traditional).wanted) == {field: {value}}, traditional
+    assert changed > 200
