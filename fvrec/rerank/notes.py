@@ -33,8 +33,8 @@ _TEXTS: dict[NoteKind, dict[Language, str]] = {
     },
 }
 _BAD_PICTURE: dict[Language, str] = {
-    "en": "The reference picture cannot be used: {why}.",
-    "zh": "参考图无法使用：{why}。",
+    "en": "the reference picture cannot be used: {why}",
+    "zh": "参考图无法使用：需要能打开的 JPEG、PNG 或 WEBP 图片，不超过 10 MB（{why}）",
 }
 
 
@@ -104,8 +104,9 @@ def describe(constraint: Constraint, language: Language) -> str:
     return f"{name}：{'不要' if constraint.excluded else ''}{'或'.join(named)}"
 
 
-def bad_picture(why: str, language: Language) -> str:
-    """What to tell someone whose reference picture is none: ``why`` in their language where it is known, else in full."""
+def bad_picture(problem: Exception, language: Language) -> str:
+    """What to tell someone whose reference picture is none, in their language; the cause is quoted as it came."""
+    why = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
     return _BAD_PICTURE[language].format(why=why)
 
 
