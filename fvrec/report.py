@@ -126,7 +126,7 @@ def extraction_cases(data: ReportData, model: str = "base") -> str:
 
 
 def rerank_report(data: ReportData) -> str:
-    """Base, rerank and the two bounds, whole and by slice, the choice of weights, and worked lists with their reasons."""
+    """Base, rerank and the two bounds, whole and by slice, the choice of weights, worked lists with their reasons."""
     return _render("rerank_report.md.j2", data=data, **rerank_parts(data.of_stage("rerank")), cases=_worked(data))
 
 

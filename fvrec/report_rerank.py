@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fvrec.records import Metric
-from fvrec.rerank.summary import ATTAINABLE, TUNING
 from fvrec.report_tables import Table, choose, pivot
+from fvrec.rerank.summary import ATTAINABLE, TUNING
 
 _PARTS: dict[str, Callable[[str], bool]] = {
     "By number of constraints": lambda name: name.startswith("constraints=") and not name.startswith(ATTAINABLE),
@@ -26,9 +26,7 @@ def rerank_parts(rows: Sequence[Metric]) -> dict[str, object]:
         "table": pivot([row for row in levels if not row.slice], row="metric", column="strategy"),
         "attainable": _by_slice([row for row in levels if row.slice.startswith(ATTAINABLE)]),
         "paired": pivot(paired, row="slice", column="metric") if paired else None,
-        "parts": {
-            title: _by_slice([row for row in levels if belongs(row.slice)]) for title, belongs in _PARTS.items()
-        },
+        "parts": {title: _by_slice([row for row in levels if belongs(row.slice)]) for title, belongs in _PARTS.items()},
         "grid": pivot([row for row in grid if row not in chosen], row="params", column="metric"),
         "chosen": chosen,
     }

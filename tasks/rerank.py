@@ -45,9 +45,7 @@ def rerank(context: Context) -> None:
     fields = supervised_fields(context.warehouse, context.run_of("ingest"))
     described = MetricContext(settings.source, "test", settings.preset, SERVED_MODEL, SERVED_INPUTS, SERVED_MODE)
     val, candidates = _candidates(context, "val"), _candidates(context, "test")
-    tuning = tune(
-        generate(val.items, fields, n=count, seed=seed), val, supervised=fields, context=described, seed=seed
-    )
+    tuning = tune(generate(val.items, fields, n=count, seed=seed), val, supervised=fields, context=described, seed=seed)
     weights = with_settings(tuning.weights, settings)
     write_weights(context.build(weights_file(settings)), weights)
     queries = generate(candidates.items, fields, n=count, seed=seed)

@@ -112,8 +112,8 @@ def ask(
 
     text: one turn in Chinese or English; anything is allowed. standing: the ``constraints`` of the answer before, less
     those that the user struck (``Constraints.without``). language: of explanations and notes, by default the text's.
-    reference: ``[D]`` embedding of a picture. pictured: soft wishes read from it (``picture.pictured_wishes``); they come
-    back among the answer's constraints with origin ``picture`` and stand from then on like any other.
+    reference: ``[D]`` embedding of a picture. pictured: soft wishes read from it (``picture.pictured_wishes``); they
+    come back among the answer's constraints with origin ``picture`` and stand from then on like any other.
 
     Items that break a hard constraint only fill what others leave of the list, and stand behind them.
     Fewer than ``k`` candidates give a shorter list and a note. Raises FvrecError for ``k`` below 1, without any
@@ -127,9 +127,7 @@ def ask(
     judgement = judge(table.values, constraints, table.confidence if chosen_weights.expected else None)
     base = table.base_score(search_text(text, constraints, table.text), reference, chosen_weights)
     scores = score(base, judgement, chosen_weights)
-    allowed = (
-        store.allowed(constraints) if isinstance(store, FilteringStore) else np.flatnonzero(judgement.breaks_none)
-    )
+    allowed = store.allowed(constraints) if isinstance(store, FilteringStore) else np.flatnonzero(judgement.breaks_none)
     best = shortlist(scores, allowed, k=k, size=pool_size)
     pool = _pool(table, best, scores, judgement, chosen_weights)
     picked = ranker.rank(pool, min(k, len(pool)))

@@ -22,7 +22,7 @@ def pictured_wishes(attributes: Mapping[str, str], confidence: Mapping[str, floa
 
 
 def with_pictured(said: Constraints, pictured: Sequence[Constraint]) -> Constraints:
-    """Words go before the picture: it has no say on a field that the text wants, nor for a value that the text excludes.
+    """Words go before the picture: it has no say on a field that the text wants, nor for a value that it excludes.
 
     A later picture's wish replaces an earlier picture's on the same field.
     """

@@ -1,14 +1,14 @@
 """``score = base_score + alpha * match - beta * conflict`` (project plan, 9.3), over all candidates at once.
 
 ``match`` and ``conflict`` count constraints. A constraint on an item is met (match 1), broken (conflict 1) or neither,
-where the predicted value is unknown. With ``ScoreWeights.expected`` both are expectations instead, from the confidence p
-of the predicted value: p on it, and the rest spread evenly over the field's other values (the distribution of largest
+where the predicted value is unknown. With ``ScoreWeights.expected`` both are expectations instead, from the confidence
+p of the predicted value: p on it, and the rest spread evenly over the field's other values (the distribution of largest
 entropy that p allows). For one wanted value and an equal prediction that is p · 1.
 
 ``base_score`` is the weighted sum of text and image similarity (CombSUM: Fox & Shaw, 1994), both in [0, 1]. A sum of
-similarities rather than of ranks (reciprocal rank fusion: Cormack et al., 2009): a rank depends on how many others there
-are, so that the same item would weigh differently against ``alpha`` in another catalogue, and ranks every item even
-where no title shares a word with the request.
+similarities rather than of ranks (reciprocal rank fusion: Cormack et al., 2009): a rank depends on how many others
+there are, so that the same item would weigh differently against ``alpha`` in another catalogue, and ranks tell items
+apart even where no title shares a word with the request.
 """
 
 from __future__ import annotations

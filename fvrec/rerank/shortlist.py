@@ -34,7 +34,7 @@ def shortlist(scores: NDArray[np.float64], allowed: NDArray[np.int64], *, k: int
 
 
 def best(scores: NDArray[np.float64], rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The ``count`` best scored of ``rows``, best first; ties keep the order of ``rows``. Sorts no more than it needs."""
+    """The ``count`` best scored of ``rows``, best first; ties keep the order of ``rows``."""
     points = scores[rows]
     if count < len(rows):
         least = np.partition(points, len(rows) - count)[len(rows) - count]

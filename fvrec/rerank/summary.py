@@ -19,7 +19,7 @@ SLICED_K = 10
 COMPARED = ("constraint_satisfaction", "constraint_satisfaction_predicted", "ndcg")
 """Metrics that also get a ``_difference`` row."""
 ATTAINABLE = "constraints=1-2, matching>=10"
-"""The slice of requests that a list of ten can meet in full: one or two constraints, ten candidates that truly match."""
+"""Requests that a list of ten can meet in full: one or two constraints, ten candidates that truly match."""
 TUNING = "tuning"
 """First word of the metrics of the grid that weights are chosen from, and the slice that they stand in."""
 OF_CEILING = "constraint_satisfaction_of_ceiling"

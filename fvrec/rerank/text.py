@@ -72,6 +72,6 @@ def _singular(word: str) -> str:
 
 
 def _largest_by_term(scores: dict[str, NDArray[np.float32]], terms: int) -> NDArray[np.float32]:
-    """``[T]``: the most that each term gives any text. ``scores`` are columns of a sparse matrix, none of them empty."""
+    """``[T]``: the most that each term gives any text. ``scores``: columns of a sparse matrix, none of them empty."""
     starts = np.asarray(scores["indptr"][:terms], dtype=np.int64)
     return np.asarray(np.maximum.reduceat(scores["data"], starts), dtype=np.float32)

@@ -45,8 +45,8 @@ def tune(
     """Of the grid points as good as the best by true constraint_satisfaction@10, the one nearest to ``start``.
 
     As good: its paired loss to the best is below ``VISIBLE`` or within one standard error (Breiman et al., 1984), so
-    that a flat grid does not choose by chance. Queries and candidates are of val, drawn from the whole catalogue (``protocol``). The other
-    weights are those of ``start``. Raises FvrecError without queries.
+    that a flat grid does not choose by chance. Queries and candidates are of val, drawn from the whole catalogue
+    (``protocol``). The other weights are those of ``start``. Raises FvrecError without queries.
     """
     if not queries:
         raise FvrecError("there are no queries to tune on")

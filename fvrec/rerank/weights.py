@@ -24,7 +24,8 @@ def read_weights(path: Path) -> ScoreWeights:
         found = json.loads(path.read_text(encoding="utf-8"))
         return ScoreWeights(**{name: type(default)(found[name]) for name, default in asdict(ScoreWeights()).items()})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FvrecError("not a file of score weights: `fvrec rerank` writes it", where=path, found=str(error)) from error
+        problem = "not a file of score weights: `fvrec rerank` writes it"
+        raise FvrecError(problem, where=path, found=str(error)) from error
 
 
 def weights_file(settings: Settings) -> Path:
