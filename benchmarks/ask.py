@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ from warehouse.store import SnapshotStore
 
 BOUNDS = {"ask_p95_ms": 150.0, "ask_with_picture_p95_ms": 400.0, "parse_p95_ms": 1.0, "rerank_1000_ms": 5.0}
 SOURCE, RUN, TOWER = "generated", "run", "lite0"
-VARIANT = {"model": "lora", "inputs": "image_title", "mode": "raw"}
+VARIANT: dict[str, Any] = {"model": "lora", "inputs": "image_title", "mode": "raw"}
 _UNKNOWN_SHARE = 0.3
 _EXTRA = ("", "", " with pockets 口袋")
 _WORDS = (
@@ -100,10 +101,17 @@ def readings(items: Sequence[Item], seed: int) -> list[Prediction]:
     """What a model read of them: the truth, with drawn confidences."""
     sure = np.random.default_rng(seed).uniform(0.3, 1.0, (len(items), len(FIELDS))).round(2).tolist()
     return [
-        Prediction(item.item_id, *VARIANT.values(), "{}", True, True, attributes=item.values,
-                   confidence=dict(zip(FIELDS, row, strict=True)))
+        Prediction(
+            item_id=item.item_id,
+            **VARIANT,
+            raw_output="{}",
+            json_valid=True,
+            schema_valid=True,
+            attributes=item.values,
+            confidence=dict(zip(FIELDS, row, strict=True)),
+        )
         for item, row in zip(items, sure, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def vectors(count: int, width: int, seed: int) -> NDArray[np.float32]:

@@ -100,5 +100,5 @@ class Bench:
             base=base[rows],
             read=judge(self.table.values[rows], parsed, self.table.confidence[rows]),
             gains=met.mean(axis=1) if len(expected) else np.zeros(len(rows)),
-            seen=self.table.values[np.ix_(rows, asked)],
+            seen=self.table.values[rows][:, asked],
         )

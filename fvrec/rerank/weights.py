@@ -42,5 +42,9 @@ def served_weights(settings: Settings) -> ScoreWeights:
 
 def with_settings(weights: ScoreWeights, settings: Settings) -> ScoreWeights:
     """The weights with what the settings fix."""
-    given = {"alpha": settings.alpha, "beta": settings.beta, "expected": settings.expected}
-    return replace(weights, **{name: value for name, value in given.items() if value is not None})
+    return replace(
+        weights,
+        alpha=weights.alpha if settings.alpha is None else settings.alpha,
+        beta=weights.beta if settings.beta is None else settings.beta,
+        expected=weights.expected if settings.expected is None else settings.expected,
+    )
