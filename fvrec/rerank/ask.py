@@ -115,7 +115,8 @@ def ask(
     reference: ``[D]`` embedding of a picture. pictured: soft wishes read from it (``picture.pictured_wishes``); they
     come back among the answer's constraints with origin ``picture`` and stand from then on like any other.
 
-    Items that break a hard constraint only fill what others leave of the list, and stand behind them.
+    Items that break a hard constraint only fill what others leave of the list, and stand behind them
+    (``ScoreWeights.strict``).
     Fewer than ``k`` candidates give a shorter list and a note. Raises FvrecError for ``k`` below 1, without any
     candidate, and for a reference of another length than the items' embeddings.
     """
@@ -127,8 +128,7 @@ def ask(
     judgement = judge(table.values, constraints, table.confidence if chosen_weights.expected else None)
     base = table.base_score(search_text(text, constraints, table.text), reference, chosen_weights)
     scores = score(base, judgement, chosen_weights)
-    allowed = store.allowed(constraints) if isinstance(store, FilteringStore) else np.flatnonzero(judgement.breaks_none)
-    best = shortlist(scores, allowed, k=k, size=pool_size)
+    best = shortlist(scores, _allowed(store, judgement, chosen_weights), k=k, size=pool_size)
     pool = _pool(table, best, scores, judgement, chosen_weights)
     picked = ranker.rank(pool, min(k, len(pool)))
     tongue = language or constraints.language
@@ -139,6 +139,15 @@ def ask(
     blind = not constraints and reference is None and not base.any()
     notes = notes_on(constraints, judgement, chosen_weights, asked=k, shown=len(ranked), blind=blind, language=tongue)
     return Answer(constraints, tongue, ranker.name, ranked, notes, pool)
+
+
+def _allowed(store: CandidateStore, judgement: Judgement, weights: ScoreWeights) -> NDArray[np.int64]:
+    """Rows of what may stand at the front of the list."""
+    if not weights.strict:
+        return np.arange(len(judgement.met), dtype=np.int64)
+    if isinstance(store, FilteringStore):
+        return store.allowed(judgement.constraints)
+    return np.flatnonzero(judgement.breaks_none)
 
 
 def _pool(

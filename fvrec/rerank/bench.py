@@ -51,7 +51,8 @@ class Trial:
     def by_score(self, weights: ScoreWeights, k: int) -> NDArray[np.int64]:
         """Places of the ``k`` first as ``ask`` lists them: what breaks no hard constraint, by score; then the rest."""
         scores = self.scores(weights)
-        return shortlist(scores, np.flatnonzero(self.read.breaks_none), k=k, size=k).rows[:k]
+        allowed = np.flatnonzero(self.read.breaks_none) if weights.strict else np.arange(len(scores))
+        return shortlist(scores, allowed, k=k, size=k).rows[:k]
 
     def scores(self, weights: ScoreWeights) -> NDArray[np.float64]:
         """``[R]``."""

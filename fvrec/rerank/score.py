@@ -33,7 +33,8 @@ class ScoreWeights:
 
     picture: the same for what was read from a reference picture: ten of its attributes must not drown two wishes.
     text, image: shares of the two similarities in ``base_score`` when a reference picture is given.
-    expected: whether confidences count (see the module).
+    expected: whether confidences count (see the module). strict: whether items that break a hard constraint stand
+    behind all others whatever their score; it takes readings that deserve it.
     Raises FvrecError on a negative weight. ``alpha = beta = 0`` ranks by ``base_score``.
     """
 
@@ -44,6 +45,7 @@ class ScoreWeights:
     text: float = 0.5
     image: float = 0.5
     expected: bool = False
+    strict: bool = True
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

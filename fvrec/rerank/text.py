@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 
 import bm25s
 import numpy as np
 from numpy.typing import NDArray
+
+# It sets itself to DEBUG, and every index would announce itself in the log of a run.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 _PIECE = re.compile(r"[a-zà-ÿ0-9]+|[\u3400-\u9fff]+")
 

@@ -1,4 +1,8 @@
-"""Chooses alpha, beta and whether confidences count, on queries about val items: never on what is reported."""
+"""Chooses the weights of the score, on queries about val items: never on what is reported.
+
+The grid reaches from Base (alpha = beta = 0, nothing filtered) to readings taken at their word, so that a model that
+reads badly costs no more than it is worth.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,18 @@ from fvrec.rerank.score import ScoreWeights
 from fvrec.rerank.summary import STAGE, TUNING, MetricContext
 from fvrec.rerank.table import Candidates
 
-ALPHAS = (0.5, 1.0, 2.0, 4.0)
-BETAS = (0.0, 0.25, 0.5, 1.0, 2.0)
+ALPHAS = (0.0, 0.25, 1.0, 4.0)
+BETAS = (0.0, 0.5, 2.0)
 TUNED_AT = 10
+POINT = ("alpha", "beta", "expected", "strict")
+"""The weights that the grid is over."""
 VISIBLE = 0.001
 """Differences of satisfaction below this do not show in a report."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The weights chosen, and the grid's numbers as rows of split val (``params``: alpha, beta, expected)."""
+    """The weights chosen, and the grid's numbers as rows of split val (``params``: ``POINT``)."""
 
     weights: ScoreWeights
     metrics: list[Metric]
@@ -71,7 +77,8 @@ class _Point:
 
 def _grid(start: ScoreWeights) -> list[ScoreWeights]:
     return [
-        replace(start, alpha=alpha, beta=beta, expected=expected)
+        replace(start, alpha=alpha, beta=beta, expected=expected, strict=strict)
+        for strict in (True, False)
         for expected in (False, True)
         for alpha in ALPHAS
         for beta in BETAS
@@ -97,7 +104,7 @@ def _as_good_as_the_best(points: Sequence[_Point]) -> list[_Point]:
 
 
 def _distance(weights: ScoreWeights, start: ScoreWeights) -> float:
-    return abs(weights.alpha - start.alpha) + abs(weights.beta - start.beta) + (weights.expected != start.expected)
+    return float(sum(abs(getattr(weights, name) - getattr(start, name)) for name in POINT))
 
 
 def _rows(point: _Point, context: MetricContext, seed: int) -> list[Metric]:
@@ -110,6 +117,6 @@ def _rows(point: _Point, context: MetricContext, seed: int) -> list[Metric]:
 
 
 def _row(metric: str, value: float, weights: ScoreWeights, context: MetricContext, seed: int, n: int) -> Metric:
-    params = {"alpha": weights.alpha, "beta": weights.beta, "expected": weights.expected}
+    params = {name: getattr(weights, name) for name in POINT}
     shared = {**vars(context), "split": "val", "strategy": "rerank", "slice": TUNING, "k": TUNED_AT}
     return Metric(stage=STAGE, metric=metric, value=value, seed=seed, params=params, n=n, **shared)

@@ -90,7 +90,9 @@ def test_explanations_speak_of_the_picture_and_are_verified(
     text = " ".join(one.explanation for one in answer.ranked)
     assert all(sentence in text for sentence in sentences)
     for one in answer.ranked:
-        assert verify(one.explanation, one.attributes, confidence=one.confidence, constraints=answer.constraints).faithful
+        assert verify(
+            one.explanation, one.attributes, confidence=one.confidence, constraints=answer.constraints
+        ).faithful
 
 
 def test_a_likeness_to_no_picture_is_a_false_claim(shop: CandidateSet) -> None:

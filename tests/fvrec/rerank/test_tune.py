@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from fvrec.rerank.queries import generate
 from fvrec.rerank.score import ScoreWeights
 from fvrec.rerank.summary import MetricContext
 from fvrec.rerank.table import candidate_set
-from fvrec.rerank.tune import ALPHAS, BETAS, Tuning, tune
+from fvrec.rerank.tune import ALPHAS, BETAS, POINT, Tuning, tune
 from fvrec.rerank.weights import read_weights, served_weights, weights_file, write_weights
 from fvrec.schema import FIELDS, VALUES
 
@@ -55,13 +56,27 @@ def test_confidences_count_where_they_are_worth_something() -> None:
     found = tuned(misread(items, calibrated=True))
     assert found.weights.expected
     by_point = {tuple(sorted(m.params.items())): m.value for m in found.metrics if "satisfaction" in m.metric}
-    assert len(by_point) == 2 * len(ALPHAS) * len(BETAS)
+    assert len(by_point) == 4 * len(ALPHAS) * len(BETAS)
     best = {how: max(v for key, v in by_point.items() if dict(key)["expected"] is how) for how in (False, True)}
     assert best[True] > best[False] + 0.02
 
 
+def test_readings_by_chance_are_not_held_against_titles_that_tell_the_truth() -> None:
+    items = [replace(item, title=f"{item.values['color']} {item.values['category']}") for item in shop_items(300)]
+    rng = np.random.default_rng(5)
+    by_chance = [make_prediction(item, **{f: VALUES[f][int(rng.integers(4))] for f in FIELDS}) for item in items]
+    found = tuned(candidate_set(items, by_chance))
+    assert not found.weights.strict
+    at = {tuple(m.params.items()): m.value for m in found.metrics if m.metric == "tuning_constraint_satisfaction"}
+    chosen = at[tuple((name, getattr(found.weights, name)) for name in POINT)]
+    base = at[("alpha", 0.0), ("beta", 0.0), ("expected", False), ("strict", False)]
+    assert chosen >= base - 0.01
+    trusting = max(value for key, value in at.items() if dict(key)["strict"])
+    assert chosen > trusting + 0.02
+
+
 def test_a_flat_grid_leaves_the_weights_alone() -> None:
-    start = ScoreWeights(alpha=2.0, beta=1.0, soft=0.25)
+    start = ScoreWeights(alpha=4.0, beta=2.0, soft=0.25)
     items = shop_items(150)
     perfect = candidate_set(items, [make_prediction(item) for item in items])
     assert tuned(perfect, start).weights == start
@@ -71,8 +86,7 @@ def test_rows_are_of_val_and_say_what_was_chosen() -> None:
     found = tuned(misread(shop_items(150), calibrated=False))
     assert {(m.split, m.slice, m.stage, m.k) for m in found.metrics} == {("val", "tuning", "rerank", 10)}
     (chosen,) = [m for m in found.metrics if m.metric == "tuning_chosen"]
-    weights = found.weights
-    assert chosen.params == {"alpha": weights.alpha, "beta": weights.beta, "expected": weights.expected}
+    assert chosen.params == {name: getattr(found.weights, name) for name in POINT}
     keys = [(m.metric, tuple(sorted(m.params.items()))) for m in found.metrics]
     assert len(keys) == len(set(keys))
     assert found == tuned(misread(shop_items(150), calibrated=False))
