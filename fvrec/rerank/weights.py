@@ -22,7 +22,9 @@ def read_weights(path: Path) -> ScoreWeights:
     """What ``write_weights`` wrote. FvrecError when the file is not that."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return ScoreWeights(**{name: type(default)(found[name]) for name, default in asdict(ScoreWeights()).items()})
+        # alpha and beta make it what it is; a weight that came later keeps its default.
+        chosen = asdict(ScoreWeights()) | {"alpha": found["alpha"], "beta": found["beta"]} | found
+        return ScoreWeights(**{name: type(default)(chosen[name]) for name, default in asdict(ScoreWeights()).items()})
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = "not a file of score weights: `fvrec rerank` writes it"
         raise FvrecError(problem, where=path, found=str(error)) from error
