@@ -7,6 +7,8 @@ memory; the filter is then one scan of a few small columns, and gives row number
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any, Protocol
@@ -47,6 +49,8 @@ class FilteredStore:
     def __init__(self, everything: CandidateSet) -> None:
         self.everything = everything
         self._wide = _wide_table(everything)
+        # DuckDB complains on stderr of connections that outlive the interpreter, as those in a page's cache do.
+        atexit.register(_forget, weakref.ref(self))
 
     def candidates(self, constraints: Wishes) -> CandidateSet:
         """All of them, the same object for every request."""
@@ -100,6 +104,13 @@ def _wide_table(candidates: CandidateSet) -> duckdb.DuckDBPyConnection:
     connection.execute("CREATE TABLE wide AS SELECT * FROM given")
     connection.unregister("given")
     return connection
+
+
+def _forget(store: weakref.ref[FilteredStore]) -> None:
+    living = store()
+    if living is not None:
+        living._wide.close()
+        del living._wide
 
 
 def _condition(constraints: Wishes) -> tuple[str, list[object]]:
