@@ -130,7 +130,7 @@ def ask(
     scores = score(base, judgement, chosen_weights)
     best = shortlist(scores, _allowed(store, judgement, chosen_weights), k=k, size=pool_size)
     pool = _pool(table, best, scores, judgement, chosen_weights)
-    picked = ranker.rank(pool, min(k, len(pool)))
+    picked = _picked(ranker, pool, best.kept, min(k, len(pool)))
     tongue = language or constraints.language
     ranked = tuple(
         _ranked(position, table.candidates, row, constraints, tongue, scores[row], pool.relevance[place])
@@ -139,6 +139,20 @@ def ask(
     blind = not constraints and reference is None and not base.any()
     notes = notes_on(constraints, judgement, chosen_weights, asked=k, shown=len(ranked), blind=blind, language=tongue)
     return Answer(constraints, tongue, ranker.name, ranked, notes, pool)
+
+
+def _picked(ranker: Ranker, pool: Pool, kept: int, k: int) -> NDArray[np.int64]:
+    """``[k]`` places in the pool: with fewer than ``k`` kept, all of them, then the ranker's choice of the rest."""
+    if kept >= k or kept == 0:
+        return ranker.rank(pool, k)
+    places = np.arange(len(pool))
+    rest = kept + ranker.rank(_part(pool, places[kept:]), k - kept)
+    return np.concatenate([ranker.rank(_part(pool, places[:kept]), kept), rest])
+
+
+def _part(pool: Pool, places: NDArray[np.int64]) -> Pool:
+    ids = tuple(pool.item_ids[place] for place in places)
+    return Pool(ids, pool.relevance[places], pool.embeddings[places], pool.values[places], pool.field_match[places])
 
 
 def _allowed(store: CandidateStore, judgement: Judgement, weights: ScoreWeights) -> NDArray[np.int64]:

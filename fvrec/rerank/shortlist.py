@@ -17,7 +17,7 @@ class Shortlist:
 
 
 def shortlist(scores: NDArray[np.float64], allowed: NDArray[np.int64], *, k: int, size: int) -> Shortlist:
-    """The ``size`` best of ``allowed``; where these cannot fill a list of ``k``, all of them and then the best others.
+    """The ``size`` best of ``allowed``; where these cannot fill a list of ``k``, all of them, then the best others.
 
     scores: ``[N]``; allowed: rows that break no hard constraint, ascending. Where there are none, the ``size`` best of
     all: no wish is held higher than another then, but by its weight in the score. Ties go to the lower row.
@@ -30,7 +30,7 @@ def shortlist(scores: NDArray[np.float64], allowed: NDArray[np.int64], *, k: int
         return Shortlist(rows, len(rows))
     others = np.setdiff1d(everything, allowed, assume_unique=True)
     kept = best(scores, allowed, len(allowed))
-    return Shortlist(np.concatenate([kept, best(scores, others, k - len(kept))]), len(kept))
+    return Shortlist(np.concatenate([kept, best(scores, others, max(size, k) - len(kept))]), len(kept))
 
 
 def best(scores: NDArray[np.float64], rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:

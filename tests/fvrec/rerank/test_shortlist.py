@@ -50,3 +50,17 @@ def test_many_soft_wishes_do_not_outweigh_a_hard_one(ranker: BaseRank | Mmr) -> 
     assert [one.item.item_id for one in answer.ranked] == ["dress", "jeans"]
     assert answer.ranked[0].score < answer.ranked[1].score
     assert answer.ranked[0].relevance >= answer.ranked[1].relevance
+
+
+def test_what_fills_the_list_is_the_rankers_choice_and_stands_behind() -> None:
+    """One blue dress, then two red ones that look alike and a black one that does not."""
+    colors = ("blue", "red", "red", "black")
+    items = [make_item(f"{at}", "", {"category": "dress", "color": color}) for at, color in enumerate(colors)]
+    vectors = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32)
+    store = FixedStore(candidate_set(items, [make_prediction(item) for item in items], vectors))
+    by_base, by_mmr = (
+        [one.item.item_id for one in ask(store, "blue dress", ranker=ranker, k=3).ranked]
+        for ranker in (BaseRank(), Mmr(0.5))
+    )
+    assert by_base == ["0", "1", "2"]
+    assert by_mmr == ["0", "1", "3"]
