@@ -13,13 +13,17 @@ from fvrec.records import Prediction
 
 if TYPE_CHECKING:
     from fvrec.rerank.ask import Answer, RankedItem
-    from fvrec.rerank.constraints import Language
+    from fvrec.rerank.constraints import Constraints, Language
     from fvrec.rerank.pool import Pool
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a visitor asks for. ``picture``: bytes of an uploaded reference picture; ``language``: None = the text's."""
+    """What a visitor asks for. ``picture``: bytes of an uploaded reference picture; ``language``: None = the text's.
+
+    standing: the constraints of the answer before, less those that the visitor struck. struck: fields of which the
+    picture has no say, struck from what was read of it.
+    """
 
     source: str
     text: str = ""
@@ -28,6 +32,8 @@ class Query:
     k: int = 10
     picture: bytes | None = None
     language: Language | None = None
+    standing: Constraints | None = None
+    struck: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

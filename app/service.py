@@ -20,10 +20,13 @@ from fvrec.config import STRATEGIES, Settings
 from fvrec.errors import FvrecError
 from fvrec.records import MODELS, CandidateSet, Extraction, Item, Prediction
 from warehouse.read import Warehouse
+from warehouse.store import FilteredStore
 
 if TYPE_CHECKING:
-    from fvrec.rerank.ask import FixedStore
+    from app.reading import PictureReader
+    from fvrec.rerank.constraints import Constraint
     from fvrec.rerank.pool import Ranker
+    from fvrec.rerank.score import ScoreWeights
     from fvrec.vlm.towers import Tower
 
 UNSEEN = ("val", "test")
@@ -35,7 +38,7 @@ _PREFERRED_INPUTS = ("image_title", "image", "title")
 class _Shelf:
     """One model's view of a source: candidates for ``ask``, and each item's prediction."""
 
-    store: FixedStore
+    store: FilteredStore
     predictions: Mapping[str, Prediction]
     preset: str
 
@@ -50,6 +53,8 @@ class DemoService:
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._rankers: dict[str, Ranker] = {}
         self._towers: dict[str, Tower] = {}
+        self._readers: dict[tuple[str, str], PictureReader] = {}
+        self._chosen: ScoreWeights | None = None
         self._lock = RLock()
 
     @classmethod
@@ -79,14 +84,16 @@ class DemoService:
         from fvrec.rerank.ask import ask
 
         shelf = self._shelf(query.source, query.model)
-        reference = None if query.picture is None else self.embed_picture(query.source, query.picture)
         answer = ask(
             shelf.store,
             query.text,
             ranker=self._ranker(query.strategy),
             k=query.k,
-            reference=reference,
+            standing=query.standing,
+            reference=None if query.picture is None else self.embed_picture(query.source, query.picture),
+            pictured=self.pictured(query),
             language=query.language,
+            weights=self._weights(),
         )
         cards = tuple(Card(ranked, shelf.predictions[ranked.item.item_id]) for ranked in answer.ranked)
         quality, base = qualities(answer)
@@ -104,6 +111,47 @@ class DemoService:
     def embed_picture(self, source: str, data: bytes) -> NDArray[np.float32]:
         """``[D]``: an uploaded picture in the space of the source's item vectors. FvrecError on a bad picture."""
         photo = decode_upload(data)
+        from fvrec.vlm.features import pooled
+        from fvrec.vlm.pixels import to_pixels
+
+        tower = self._tower_of(source)
+        embedding: NDArray[np.float32] = pooled(tower.encode(np.stack([to_pixels(photo, tower.image_size)])), tower)[0]
+        return embedding
+
+    def pictured(self, query: Query) -> tuple[Constraint, ...]:
+        """What the query's model reads from its picture, as soft wishes, less the fields that the visitor struck.
+
+        Empty without a picture, and where the models were not published beside the snapshot: the picture then counts
+        by its looks alone. FvrecError on a bad picture.
+        """
+        if query.picture is None:
+            return ()
+        from fvrec.rerank.picture import pictured_wishes
+
+        read = self._reader(query.source, query.model).read(query.picture)
+        if read is None or not read.schema_valid:
+            return ()
+        wishes = pictured_wishes(read.attributes, read.confidence)
+        return tuple(one for one in wishes if one.field not in query.struck)
+
+    def _reader(self, source: str, model: str) -> PictureReader:
+        from app.reading import PictureReader
+
+        with self._lock:
+            if (source, model) not in self._readers:
+                self._readers[source, model] = PictureReader(self._settings, model, self._tower_of(source))
+            return self._readers[source, model]
+
+    def _weights(self) -> ScoreWeights:
+        from fvrec.rerank.weights import served_weights
+
+        with self._lock:
+            if self._chosen is None:
+                self._chosen = served_weights(self._settings)
+            return self._chosen
+
+    def _tower_of(self, source: str) -> Tower:
+        """The tower that the source's item vectors were made with. FvrecError without vectors, or with two kinds."""
         models = self._warehouse.embedding_models(source)
         if len(models) != 1:
             raise FvrecError(
@@ -111,12 +159,7 @@ class DemoService:
                 where=f"source {source}",
                 found=models,
             )
-        from fvrec.vlm.features import pooled
-        from fvrec.vlm.pixels import to_pixels
-
-        tower = self._tower(models[0])
-        embedding: NDArray[np.float32] = pooled(tower.encode(np.stack([to_pixels(photo, tower.image_size)])), tower)[0]
-        return embedding
+        return self._tower(models[0])
 
     def _tower(self, name: str) -> Tower:
         from fvrec.vlm.towers import load_tower
@@ -133,8 +176,6 @@ class DemoService:
             return self._rankers[strategy]
 
     def _shelf(self, source: str, model: str) -> _Shelf:
-        from fvrec.rerank.ask import FixedStore
-
         with self._lock:
             if (source, model) not in self._shelves:
                 rows = self._variant(source, model)
@@ -145,7 +186,7 @@ class DemoService:
                 everything = self._warehouse.candidates(source, splits=[row.split for row in rows], **variant)
                 offered = _only(everything, predictions)
                 kept = {item_id: predictions[item_id] for item_id in offered.item_ids}
-                self._shelves[source, model] = _Shelf(FixedStore(offered), kept, first.preset)
+                self._shelves[source, model] = _Shelf(FilteredStore(offered), kept, first.preset)
             return self._shelves[source, model]
 
     def _variant(self, source: str, model: str) -> list[Extraction]:

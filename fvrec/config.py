@@ -124,6 +124,12 @@ class Settings(BaseSettings):
     preset: str = "tiny"
     seed: int = 7
     limit: int | None = None
+    alpha: float | None = None
+    """What a met constraint adds to an item's score; None: as tuned on val by the rerank stage."""
+    beta: float | None = None
+    """What a broken constraint takes; None: as tuned."""
+    expected: bool | None = None
+    """Whether constraints count by the confidence of what was read; None: as tuned."""
 
     @property
     def budget(self) -> Preset:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fvrec.records import Confusion, CurvePoint, Item, Metric, Prediction, Quarantined, Ranking, Run
-from fvrec.report_cases import answer_record, failures, spread, worked_lists
+from fvrec.report_cases import WorkedList, answer_record, failures, spread, worked_lists
 from fvrec.report_plots import profile_plots
+from fvrec.report_rerank import rerank_parts
 from fvrec.report_tables import Table, choose, environment, pivot
 from fvrec.schema import FIELDS
 
@@ -133,15 +134,14 @@ def extraction_cases(data: ReportData, model: str = "base") -> str:
 
 
 def rerank_report(data: ReportData) -> str:
-    """Constraint satisfaction and faithfulness of base and rerank, and worked lists with their explanations."""
-    rows = data.of_stage("rerank")
-    return _render(
-        "rerank_report.md.j2",
-        data=data,
-        table=pivot([row for row in rows if not row.slice], row="metric", column="strategy"),
-        sliced=pivot([row for row in rows if row.slice], row=("metric", "slice"), column="strategy"),
-        cases=worked_lists(data.rankings.get("rerank", ()), data.items)[:WORKED_CASES],
-    )
+    """Base, rerank and the two bounds, whole and by slice, the choice of weights, worked lists with their reasons."""
+    return _render("rerank_report.md.j2", data=data, **rerank_parts(data.of_stage("rerank")), cases=_worked(data))
+
+
+def _worked(data: ReportData) -> list[WorkedList]:
+    """A list each for the first requests: the ones that the rerank made, where there are such."""
+    lists = worked_lists(data.rankings.get("rerank", ()), data.items)
+    return [one for one in lists if one.strategy != "base_rank"][:WORKED_CASES]
 
 
 def rl_report(data: ReportData) -> str:

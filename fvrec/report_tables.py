@@ -12,7 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fvrec.records import Metric
 
 ABSENT = "–"
-_ORDER = ("base", "sft", "lora", "base_rank", "mmr", "greedy", "rl")
+_ORDER = (
+    *("base", "sft", "lora", "base_rank", "mmr", "greedy", "rl"),
+    *("rerank", "rerank_hard", "rerank_expected", "ceiling", "oracle"),
+)
 """Models and strategies in the order of the argument; what is not named here follows in the order of its rows."""
 
 

@@ -1,4 +1,4 @@
-"""Commands that ask: SQL, a list in words, and the numbers of a run as a page."""
+"""Commands that ask the warehouse: SQL, and the numbers of a run as a page."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from fvrec.cli.common import PresetOption, RootOption, SourceOption, err, out, settings_from
-from fvrec.config import STRATEGIES
-from fvrec.records import MODELS
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``app``."""
-    for command in (sql, results, ask):
+    for command in (sql, results):
         app.command()(command)
 
 
@@ -54,25 +52,3 @@ def results(
     for path, text in ((stem.with_suffix(".md"), results_page(data)), (stem.with_suffix(".json"), results_rows(data))):
         atomic_write(path, text)
         out.print(path, soft_wrap=True, highlight=False)
-
-
-def ask(
-    text: Annotated[str, typer.Argument(help="What you want, in English or Chinese.")],
-    source: SourceOption = None,
-    root: RootOption = None,
-    model: Annotated[str, typer.Option(help=f"Whose reading: {', '.join(MODELS)}.")] = "lora",
-    strategy: Annotated[str, typer.Option(help=f"How the list is ranked: {', '.join(STRATEGIES)}.")] = "base_rank",
-    k: Annotated[int, typer.Option(min=1, help="Length of the list.")] = 10,
-) -> None:
-    """Ask for products in words; every item of the answer says why it is there."""
-    from app.service import DemoService, Query
-
-    settings = settings_from(source=source, root=root)
-    listing = DemoService.open(settings).ask(Query(settings.source, text, model, strategy, k))
-    table = Table(*(Column(name, overflow="fold") for name in ("#", "item", "title", "score", "reason")))
-    for ranked in listing.answer.ranked:
-        cells = (ranked.item.item_id, ranked.item.title, f"{ranked.score:.2f}", ranked.explanation)
-        table.add_row(str(ranked.position), *(escape(cell) for cell in cells))
-    out.print(table)
-    for note in listing.answer.notes:
-        err.print(note.text, markup=False)

@@ -1,4 +1,4 @@
-"""One question, one answer: text (and a reference picture's embedding) in, an explained list out.
+"""One question, one answer: text (and what a reference picture shows) in, an explained list out.
 
 Nothing here knows where candidates come from: a store hands them over (``CandidateStore``), in a page a snapshot of the
 warehouse, in a test a few rows. No torch.
@@ -7,8 +7,8 @@ warehouse, in a test a few rows. No torch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from fvrec.errors import FvrecError
 from fvrec.records import Item
 from fvrec.rerank.constraints import Constraint, Constraints, Language, parse
-from fvrec.rerank.explain import explain
+from fvrec.rerank.explain import Statement, explain
 from fvrec.rerank.notes import Note, notes_on
+from fvrec.rerank.picture import remembering_origin, with_pictured
 from fvrec.rerank.pool import Pool, Ranker
-from fvrec.rerank.score import ScoreWeights, judge, score, to_pool
-from fvrec.rerank.table import Candidates, table_of
+from fvrec.rerank.score import Judgement, ScoreWeights, judge, score, to_pool
+from fvrec.rerank.search import search_text
+from fvrec.rerank.shortlist import Shortlist, shortlist
+from fvrec.rerank.table import Candidates, CandidateTable, table_of
 
 POOL_SIZE = 100
 """How many of the best-scored candidates a ranker chooses from."""
@@ -35,6 +38,15 @@ class CandidateStore(Protocol):
     """
 
     def candidates(self, constraints: Constraints) -> Candidates: ...
+
+
+@runtime_checkable
+class FilteringStore(CandidateStore, Protocol):
+    """A store that filters by hard constraints itself (in SQL, say)."""
+
+    def allowed(self, constraints: Constraints) -> NDArray[np.int64]:
+        """Rows of ``candidates(constraints)`` that break no hard constraint, ascending; unknown breaks nothing."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,7 @@ class RankedItem:
 
     ``matched``, ``conflicting``, ``unknown``: fields of the request by how the item's predicted value stands to them (a
     field with both a wish and an exclusion stands where the worse of them stands). ``evidence``: field -> cited value.
+    ``claims``: what the explanation says, one a sentence.
     """
 
     position: int
@@ -67,6 +80,7 @@ class RankedItem:
     unknown: tuple[str, ...]
     explanation: str
     evidence: Mapping[str, str]
+    claims: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,48 +104,83 @@ def ask(
     standing: Constraints | None = None,
     language: Language | None = None,
     reference: NDArray[np.floating] | None = None,
+    pictured: Sequence[Constraint] = (),
     weights: ScoreWeights | None = None,
     pool_size: int = POOL_SIZE,
 ) -> Answer:
     """The ``k`` items that ``ranker`` puts first among the ``pool_size`` best scored, each with its reasons.
 
-    text: one turn in Chinese or English; anything is allowed. standing: the ``constraints`` of the answer before.
-    language: of explanations and notes, by default the text's. reference: ``[D]`` embedding of a picture.
+    text: one turn in Chinese or English; anything is allowed. standing: the ``constraints`` of the answer before, less
+    those that the user struck (``Constraints.without``). language: of explanations and notes, by default the text's.
+    reference: ``[D]`` embedding of a picture. pictured: soft wishes read from it (``picture.pictured_wishes``); they
+    come back among the answer's constraints with origin ``picture`` and stand from then on like any other.
+
+    Items that break a hard constraint only fill what others leave of the list, and stand behind them
+    (``ScoreWeights.strict``).
     Fewer than ``k`` candidates give a shorter list and a note. Raises FvrecError for ``k`` below 1, without any
     candidate, and for a reference of another length than the items' embeddings.
     """
     if k < 1:
         raise FvrecError("the list length must be positive", where="k", found=k, allowed="1 or more")
     chosen_weights = weights or ScoreWeights()
-    constraints = parse(text, standing)
+    constraints = with_pictured(remembering_origin(parse(text, standing), standing), pictured)
     table = table_of(store.candidates(constraints))
-    judgement = judge(table.values, constraints)
-    scores = score(
-        table.base_score(_search_text(text, constraints), reference, chosen_weights), judgement, chosen_weights
-    )
-    best = np.argsort(-scores, kind="stable")[: max(pool_size, k)]
-    pool = to_pool(
-        [table.item_ids[row] for row in best],
-        table.values[best],
-        table.embeddings[best],
-        scores[best],
-        judgement.rows(best),
-        chosen_weights,
-    )
-    picked = ranker.rank(pool, min(k, len(pool)))
+    judgement = judge(table.values, constraints, table.confidence if chosen_weights.expected else None)
+    base = table.base_score(search_text(text, constraints, table.text), reference, chosen_weights)
+    scores = score(base, judgement, chosen_weights)
+    best = shortlist(scores, _allowed(store, judgement, chosen_weights), k=k, size=pool_size)
+    pool = _pool(table, best, scores, judgement, chosen_weights)
+    picked = _picked(ranker, pool, best.kept, min(k, len(pool)))
     tongue = language or constraints.language
     ranked = tuple(
-        _ranked(position, table.candidates, int(best[row]), constraints, tongue, scores[best[row]], pool.relevance[row])
-        for position, row in enumerate(picked, start=1)
+        _ranked(position, table.candidates, row, constraints, tongue, scores[row], pool.relevance[place])
+        for position, (place, row) in enumerate(zip(picked, best.rows[picked].tolist(), strict=True), start=1)
     )
-    notes = notes_on(constraints, judgement, chosen_weights, asked=k, shown=len(ranked), language=tongue)
+    blind = not constraints and reference is None and not base.any()
+    notes = notes_on(constraints, judgement, chosen_weights, asked=k, shown=len(ranked), blind=blind, language=tongue)
     return Answer(constraints, tongue, ranker.name, ranked, notes, pool)
 
 
-def _search_text(text: str, constraints: Constraints) -> str:
-    """The turn's own words and those of the wishes that stand from turns before."""
-    standing = [word for c in constraints.constraints if not c.excluded for word in c.words if word not in text]
-    return " ".join([text, *standing])
+def _picked(ranker: Ranker, pool: Pool, kept: int, k: int) -> NDArray[np.int64]:
+    """``[k]`` places in the pool: with fewer than ``k`` kept, all of them, then the ranker's choice of the rest."""
+    if kept >= k or kept == 0:
+        return ranker.rank(pool, k)
+    places = np.arange(len(pool))
+    rest = kept + ranker.rank(_part(pool, places[kept:]), k - kept)
+    return np.concatenate([ranker.rank(_part(pool, places[:kept]), kept), rest])
+
+
+def _part(pool: Pool, places: NDArray[np.int64]) -> Pool:
+    ids = tuple(pool.item_ids[place] for place in places)
+    return Pool(ids, pool.relevance[places], pool.embeddings[places], pool.values[places], pool.field_match[places])
+
+
+def _allowed(store: CandidateStore, judgement: Judgement, weights: ScoreWeights) -> NDArray[np.int64]:
+    """Rows of what may stand at the front of the list."""
+    if not weights.strict:
+        return np.arange(len(judgement.met), dtype=np.int64)
+    if isinstance(store, FilteringStore):
+        return store.allowed(judgement.constraints)
+    return np.flatnonzero(judgement.breaks_none)
+
+
+def _pool(
+    table: CandidateTable, best: Shortlist, scores: NDArray[np.float64], judgement: Judgement, weights: ScoreWeights
+) -> Pool:
+    """What the ranker chooses from: nothing behind the first ``best.kept`` is more relevant than one of these."""
+    pool = to_pool(
+        [table.item_ids[row] for row in best.rows],
+        table.values[best.rows],
+        table.embeddings[best.rows],
+        scores[best.rows],
+        judgement.rows(best.rows),
+        weights,
+    )
+    if not 0 < best.kept < len(pool):
+        return pool
+    relevance = pool.relevance.copy()
+    relevance[best.kept :] = np.minimum(relevance[best.kept :], relevance[: best.kept].min())
+    return replace(pool, relevance=relevance)
 
 
 def _ranked(
@@ -158,6 +207,7 @@ def _ranked(
         unknown=tuple(field for field, outcome in standing.items() if outcome == "unknown"),
         explanation=reason.text,
         evidence=reason.evidence,
+        claims=reason.claims,
     )
 
 

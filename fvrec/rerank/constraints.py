@@ -19,6 +19,7 @@ from fvrec.rerank.preference import Mention, Strength
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
 
 Language = Literal["zh", "en"]
+Origin = Literal["text", "picture"]
 Outcome = Literal["met", "conflict", "unknown"]
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
 
@@ -36,6 +37,7 @@ class Constraint:
     """One field's wanted values (any of them will do), or its excluded ones.
 
     ``words`` and ``spans`` say where the request named them; both are empty for a constraint built by hand.
+    ``origin``: whether the user said it, or it was read from their reference picture.
     """
 
     field: str
@@ -44,6 +46,7 @@ class Constraint:
     strength: Strength = "hard"
     words: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
+    origin: Origin = "text"
 
     def __post_init__(self) -> None:
         allowed = VALUES.get(self.field)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from fvrec import vocab
-from fvrec.rerank.constraints import Constraint, Constraints, Language
+from fvrec.rerank.constraints import Constraint, Constraints, Language, Outcome
 from fvrec.rerank.verify import Claim, Verdict, verify
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
 
-__all__ = ["Claim", "Explanation", "Verdict", "explain", "verify"]
+__all__ = ["Claim", "Explanation", "Statement", "Verdict", "explain", "verify"]
 
 STATED_FIELDS = 4
 """How many attributes an explanation states when nothing was asked."""
@@ -26,23 +27,48 @@ _SENTENCES = {
         "met": 'Its {name} is {word} ({citation}), which meets your wish for "{wish}".',
         "conflict": 'Its {name} is {word} ({citation}), which does not meet your wish for "{wish}".',
         "unknown": 'Its {name} is {word} ({citation}), so your wish for "{wish}" cannot be checked.',
+        "picture met": "Its {name} is {word} ({citation}), like your picture's {wish}.",
+        "picture conflict": "Its {name} is {word} ({citation}), unlike your picture's {wish}.",
+        "picture unknown": "Its {name} is {word} ({citation}), not comparable with your picture's {wish}.",
     },
     "zh": {
         "stated": "{name}是{word}（{citation}）。",
         "met": "{name}是{word}（{citation}），符合“{wish}”的要求。",
         "conflict": "{name}是{word}（{citation}），不符合“{wish}”的要求。",
         "unknown": "{name}是{word}（{citation}），无法核对“{wish}”的要求。",
+        "picture met": "{name}是{word}（{citation}），与参考图的{wish}相同。",
+        "picture conflict": "{name}是{word}（{citation}），与参考图的{wish}不同。",
+        "picture unknown": "{name}是{word}（{citation}），无法与参考图的{wish}比较。",
     },
 }
 _OR, _NOT = {"en": " or ", "zh": "或"}, {"en": "not ", "zh": "不要"}
 
 
 @dataclass(frozen=True)
+class Statement:
+    """What one sentence claims: the item's value of a field, how sure the reading is, and how that stands to the wish.
+
+    confidence: None where the item's JSON has none. kind: the outcome for ``constraint``, or ``stated`` without one.
+    """
+
+    field: str
+    value: str
+    confidence: float | None
+    kind: Outcome | Literal["stated"]
+    constraint: Constraint | None = None
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """The finished text, and field -> value for each field that it cites."""
+    """The finished text, and what it claims, a statement for each sentence."""
 
     text: str
-    evidence: Mapping[str, str]
+    claims: tuple[Statement, ...]
+
+    @property
+    def evidence(self) -> dict[str, str]:
+        """field -> value for each field that the text cites."""
+        return {claim.field: claim.value for claim in self.claims}
 
 
 def explain(
@@ -57,11 +83,15 @@ def explain(
     """
     tongue = language or constraints.language
     asked: list[tuple[str, Constraint | None]] = [(c.field, c) for c in constraints.constraints]
-    sentences, evidence = [], {}
-    for name, constraint in asked or [(field, None) for field in _most_certain(attributes, confidence)]:
-        evidence[name] = attributes.get(name, UNKNOWN)
-        sentences.append(_sentence(name, evidence[name], confidence.get(name), constraint, tongue))
-    return Explanation((" " if tongue == "en" else "").join(sentences), evidence)
+    claims = tuple(
+        _statement(name, attributes.get(name, UNKNOWN), confidence.get(name), constraint)
+        for name, constraint in asked or [(field, None) for field in _most_certain(attributes, confidence)]
+    )
+    return Explanation((" " if tongue == "en" else "").join(_sentence(claim, tongue) for claim in claims), claims)
+
+
+def _statement(name: str, value: str, confidence: float | None, constraint: Constraint | None) -> Statement:
+    return Statement(name, value, confidence, "stated" if constraint is None else constraint.outcome(value), constraint)
 
 
 def _most_certain(attributes: Mapping[str, str], confidence: Mapping[str, float]) -> list[str]:
@@ -70,13 +100,14 @@ def _most_certain(attributes: Mapping[str, str], confidence: Mapping[str, float]
     return sorted(chosen, key=FIELDS.index) or ["category"]
 
 
-def _sentence(name: str, value: str, certainty: float | None, constraint: Constraint | None, language: Language) -> str:
-    citation = f"{name}={value}" if certainty is None else f"{name}={value}, {certainty:.2f}"
-    return _SENTENCES[language]["stated" if constraint is None else constraint.outcome(value)].format(
-        name=vocab.load("words")["fields"][name][language][0],
-        word=_word(name, value, language),
-        citation=citation,
-        wish="" if constraint is None else _wish(constraint, language),
+def _sentence(claim: Statement, language: Language) -> str:
+    citation = f"{claim.field}={claim.value}"
+    from_picture = claim.constraint is not None and claim.constraint.origin == "picture"
+    return _SENTENCES[language][f"picture {claim.kind}" if from_picture else claim.kind].format(
+        name=vocab.load("words")["fields"][claim.field][language][0],
+        word=_word(claim.field, claim.value, language),
+        citation=citation if claim.confidence is None else f"{citation}, {claim.confidence:.2f}",
+        wish="" if claim.constraint is None else _wish(claim.constraint, language),
     )
 
 

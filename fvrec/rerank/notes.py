@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,9 @@ from fvrec.rerank.constraints import Constraint, Constraints, Language
 from fvrec.rerank.score import Judgement, ScoreWeights, score
 from fvrec.schema import VALUES
 
-NoteKind = Literal["unrecognised", "contradiction", "relaxed", "fewer"]
+NoteKind = Literal["unrecognised", "contradiction", "relaxed", "fewer", "blind"]
+LONGEST_QUOTE = 120
+"""Characters of what was not understood that a note repeats: a pasted page need not come back whole."""
 
 _TEXTS: dict[NoteKind, dict[Language, str]] = {
     "unrecognised": {"en": "Not understood: {what}.", "zh": "没有理解：{what}。"},
@@ -25,6 +27,14 @@ _TEXTS: dict[NoteKind, dict[Language, str]] = {
         "zh": "没有商品满足全部要求，已放宽：{what}。",
     },
     "fewer": {"en": "Only {what} items are there to show.", "zh": "只有 {what} 件商品可以展示。"},
+    "blind": {
+        "en": "No wish was found: the list shows products in no particular order.",
+        "zh": "没有读到任何要求，以下商品不分先后。",
+    },
+}
+_BAD_PICTURE: dict[Language, str] = {
+    "en": "the reference picture cannot be used: {why}",
+    "zh": "参考图无法使用：需要能打开的 JPEG、PNG 或 WEBP 图片，不超过 10 MB（{why}）",
 }
 
 
@@ -38,16 +48,27 @@ class Note:
 
 
 def notes_on(
-    constraints: Constraints, judgement: Judgement, weights: ScoreWeights, *, asked: int, shown: int, language: Language
+    constraints: Constraints,
+    judgement: Judgement,
+    weights: ScoreWeights,
+    *,
+    asked: int,
+    shown: int,
+    language: Language,
+    blind: bool = False,
 ) -> tuple[Note, ...]:
-    """The remarks on a list of ``shown`` items for a request of ``asked``; ``judgement`` covers every candidate."""
+    """The remarks on a list of ``shown`` items for a request of ``asked``; ``judgement`` covers every candidate.
+
+    blind: nothing in the request tells one candidate from another.
+    """
     joint = ", " if language == "en" else "、"
     relaxed = relax(judgement, weights)
     named: dict[NoteKind, str] = {
-        "unrecognised": joint.join(constraints.unrecognised),
+        "unrecognised": _quoted(joint.join(constraints.unrecognised)),
         "contradiction": joint.join(constraints.contradictions),
         "relaxed": joint.join(describe(constraint, language) for constraint in relaxed),
         "fewer": str(shown) if shown < asked else "",
+        "blind": "yes" if blind else "",
     }
     return tuple(
         Note(kind, _TEXTS[kind][language].format(what=what), relaxed if kind == "relaxed" else ())
@@ -65,7 +86,8 @@ def relax(judgement: Judgement, weights: ScoreWeights | None = None) -> tuple[Co
     chosen = weights or ScoreWeights()
     if judgement.meets_all.any() or not len(judgement.met):
         return ()
-    points = score(np.zeros(len(judgement.met)), judgement, chosen)
+    # Whether wishes are met is what counts here, not how sure that is.
+    points = score(np.zeros(len(judgement.met)), judgement, replace(chosen, expected=False))
     patterns, counts = np.unique(judgement.met[points >= points.max() - 1e-9], axis=0, return_counts=True)
     met = patterns[int(counts.argmax())]
     return tuple(one for one, is_met in zip(judgement.constraints.constraints, met, strict=True) if not is_met)
@@ -80,3 +102,13 @@ def describe(constraint: Constraint, language: Language) -> str:
     if language == "en":
         return f"{name}: {'not ' if constraint.excluded else ''}{' or '.join(named)}"
     return f"{name}：{'不要' if constraint.excluded else ''}{'或'.join(named)}"
+
+
+def bad_picture(problem: Exception, language: Language) -> str:
+    """What to tell someone whose reference picture is none, in their language; the cause is quoted as it came."""
+    why = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
+    return _BAD_PICTURE[language].format(why=why)
+
+
+def _quoted(words: str) -> str:
+    return words if len(words) <= LONGEST_QUOTE else f"{words[:LONGEST_QUOTE]}…"

@@ -37,7 +37,10 @@ class Candidates(Protocol):
 
 
 class CandidateTable:
-    """The arrays behind a candidate set. ``values``: ``[N, 10]`` int16 codes; ``embeddings``: ``[N, D]`` float32."""
+    """The arrays behind a candidate set, so that scoring touches no Python object.
+
+    values: ``[N, 10]`` int16 codes; confidence: ``[N, 10]`` float32 of each; embeddings: ``[N, D]`` float32.
+    """
 
     def __init__(self, candidates: Candidates) -> None:
         sizes = [len(candidates.items), len(candidates.attributes), len(candidates.confidence)]
@@ -47,18 +50,20 @@ class CandidateTable:
         if {len(self.item_ids), len(candidates.embeddings)} != set(sizes):
             raise FvrecError("the rows of a candidate set do not match", found=[*sizes, len(candidates.embeddings)])
         self.candidates = candidates
-        self.values = encode_values(candidates.attributes)
+        # Column by column in memory, as constraints read them.
+        self.values = np.asfortranarray(encode_values(candidates.attributes))
+        self.confidence = np.asfortranarray(_confidences(candidates.confidence))
         self.embeddings = np.asarray(candidates.embeddings, dtype=np.float32)
 
     @cached_property
     def text(self) -> TextIndex:
-        """Index of the titles."""
-        return TextIndex([item.title for item in self.candidates.items])
+        """Index of titles and descriptions."""
+        return TextIndex([f"{item.title}\n{item.description}" for item in self.candidates.items])
 
     def base_score(
         self, query: str, reference: NDArray[np.floating] | None, weights: ScoreWeights
     ) -> NDArray[np.float64]:
-        """``[N]`` in [0, 1]: similarity of titles to ``query`` and, where given, of pictures to ``reference``."""
+        """``[N]`` in [0, 1]: similarity of texts to ``query`` and, where given, of pictures to ``reference``."""
         image = None if reference is None else image_similarity(self.embeddings, reference)
         return base_score(self.text.similarity(query), image, weights)
 
@@ -104,6 +109,12 @@ def candidate_set(
         confidence=tuple(dict(one.confidence) if one else dict.fromkeys(FIELDS, 0.0) for one in valid),
         embeddings=np.zeros((len(items), 0), dtype=np.float32) if embeddings is None else embeddings,
     )
+
+
+def _confidences(rows: Sequence[Mapping[str, float]]) -> NDArray[np.float32]:
+    """``[N, 10]``: fields in the schema's order; a missing one counts 0."""
+    flat = np.fromiter((row.get(field, 0.0) for row in rows for field in FIELDS), np.float32, len(rows) * len(FIELDS))
+    return flat.reshape(len(rows), len(FIELDS))
 
 
 def _valid(prediction: Prediction | None) -> Prediction | None:

@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from functools import cache
 
 from fvrec import vocab
-from fvrec.rerank.constraints import Constraints
+from fvrec.rerank.constraints import Constraint, Constraints
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
 
 _ENGLISH = re.compile(
     r"Its (?P<name>[\w -]{1,40}?) is (?P<word>[\w /-]{1,40}?) "
     r"\((?P<field>\w+)=(?P<value>\w+)(?:, (?P<certainty>\d\.\d\d))?\)"
     r"(?:, (?P<verdict>which meets|which does not meet|so) your wish for "
-    r'"(?P<wish>[^"]{1,400})"(?P<tail> cannot be checked)?)?'
+    r'"(?P<wish>[^"]{1,400})"(?P<tail> cannot be checked)?'
+    r"|, (?P<likeness>like|unlike|not comparable with) your picture's (?P<shown>[\w /-]{1,40}))?"
 )
 _CHINESE = re.compile(
     r"(?P<name>\w{1,40}?)是(?P<word>\w{1,40}?)（(?P<field>[a-z_]+)=(?P<value>[a-z_]+)(?:, (?P<certainty>\d\.\d\d))?）"
-    r"(?:，(?P<verdict>符合|不符合|无法核对)“(?P<wish>[^”]{1,400})”的要求)?"
+    r"(?:，(?P<verdict>符合|不符合|无法核对)“(?P<wish>[^”]{1,400})”的要求"
+    r"|，(?P<apart>无法)?与参考图的(?P<shown>\w{1,40}?)(?P<likeness>相同|不同|比较))?"
 )
 _READ_AS = {
     "which meets": "met",
@@ -33,6 +35,12 @@ _READ_AS = {
     "符合": "met",
     "不符合": "conflict",
     "无法核对": "unknown",
+    "like": "met",
+    "unlike": "conflict",
+    "not comparable with": "unknown",
+    "相同": "met",
+    "不同": "conflict",
+    "比较": "unknown",
 }
 
 
@@ -88,7 +96,7 @@ def verify(
             continue
         read = match.groupdict()
         problem = _problem(read, "en" if english else "zh", attributes, confidence, constraints)
-        kind = _READ_AS.get(read["verdict"] or "", "stated")
+        kind = _READ_AS.get(read["verdict"] or read["likeness"] or "", "stated")
         claims.append(Claim(sentence, read["field"], read["value"], kind, problem))
     return Verdict(tuple(claims))
 
@@ -117,7 +125,26 @@ def _problem(
     certainty = read["certainty"]
     if certainty and confidence is not None and abs(float(certainty) - confidence.get(field, 0.0)) > 0.0051:
         return f"the JSON has confidence {confidence.get(field, 0.0):.2f} for {field}"
+    if read["likeness"]:
+        return _likeness_problem(read, field, value, language, constraints)
     return _wish_problem(read, field, value, language, constraints) if read["verdict"] else ""
+
+
+def _likeness_problem(
+    read: Mapping[str, str | None], field: str, value: str, language: str, constraints: Constraints | None
+) -> str:
+    shown = _value_words(field, language).get(str(read["shown"]).casefold(), UNKNOWN)
+    if shown == UNKNOWN:
+        return f"{read['shown']!r} names no value of {field}"
+    if language == "zh" and (read["likeness"] == "比较") != bool(read["apart"]):
+        return "the sentence is not whole"
+    follows = "unknown" if value == UNKNOWN else "met" if value == shown else "conflict"
+    if follows != _READ_AS[str(read["likeness"])]:
+        return f"{field}={value} does not bear out {read['likeness']!r} for {shown}"
+    pictured = [one for one in constraints.constraints if one.origin == "picture"] if constraints is not None else []
+    if constraints is not None and not any(one.field == field and one.values == {shown} for one in pictured):
+        return f"no picture showed {field}={shown}"
+    return ""
 
 
 def _wish_problem(
@@ -136,10 +163,14 @@ def _wish_problem(
     if follows != _READ_AS[str(read["verdict"])]:
         return f"{field}={value} does not bear out {read['verdict']!r} for {wish!r}"
     if constraints is not None:
-        made = (constraints.excluded if excluded else constraints.wanted).get(field, frozenset())
-        if made != named:
+        made = [one.values for one in constraints.constraints if _is_wish(one, field, excluded)]
+        if named not in made:
             return f"nobody asked for {wish!r}"
     return ""
+
+
+def _is_wish(constraint: Constraint, field: str, excluded: bool) -> bool:
+    return (constraint.field, constraint.excluded, constraint.origin) == (field, excluded, "text")
 
 
 @cache

@@ -17,6 +17,8 @@ from app.service import DemoService
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.records import Item
+from fvrec.rerank.score import ScoreWeights
+from fvrec.rerank.weights import weights_file, write_weights
 from fvrec.schema import UNKNOWN
 from tests.app.conftest import OTHER_SOURCE, png_bytes
 from warehouse.read import Warehouse
@@ -151,6 +153,32 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(own_shop: Setti
         service.ask(Query("embedded", "blue", model="gpt"))
     with pytest.raises(FvrecError, match="allowed: base_rank, mmr, rl"):
         service.ask(Query("embedded", "blue", strategy="random"))
+
+
+def test_a_follow_up_changes_the_standing_request(service: DemoService) -> None:
+    first = service.ask(Query("embedded", "blue dress", k=3))
+    after = service.ask(Query("embedded", "in red instead", k=3, standing=first.answer.constraints))
+    assert {name: set(values) for name, values in after.answer.constraints.wanted.items()} == {
+        "category": {"dress"},
+        "color": {"red"},
+    }
+    (color,) = [one for one in after.answer.constraints.constraints if one.field == "color"]
+    struck = service.ask(Query("embedded", "", k=3, standing=after.answer.constraints.without(color)))
+    assert set(struck.answer.constraints.wanted) == {"category"}
+
+
+def test_a_shop_without_models_takes_a_picture_by_its_looks(demo_shop: Settings, service: DemoService) -> None:
+    assert not demo_shop.models.exists()
+    query = Query("embedded", picture=photo(demo_shop, held_out(demo_shop, "test")[0]))
+    assert service.pictured(query) == ()
+    assert not service.ask(query).answer.constraints
+
+
+def test_lists_are_made_with_the_weights_that_were_tuned(own_shop: Settings) -> None:
+    plain = DemoService.open(own_shop).ask(Query("embedded", "red dress", k=1)).answer
+    write_weights(weights_file(own_shop), ScoreWeights(alpha=9.0))
+    tuned = DemoService.open(own_shop).ask(Query("embedded", "red dress", k=1)).answer
+    assert tuned.ranked[0].score == pytest.approx(plain.ranked[0].score + 16.0)
 
 
 def test_threads_get_the_same_answer(demo_shop: Settings) -> None:

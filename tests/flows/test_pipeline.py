@@ -149,3 +149,12 @@ class TestAfterwards:
         answer = fvrec("ask", "blue dress", "--root", str(root), "--k", "3")
         assert answer.code == 0, answer.text
         assert len(re.findall(r"^│ [123] ", answer.text, flags=re.MULTILINE)) == 3
+
+    def test_a_reference_picture_is_read_by_the_model_of_the_run(self, root: Path) -> None:
+        photo = next((root / "data" / "raw").rglob("*.jpg"))
+        answer = fvrec("ask", "--like", str(photo), "--json", "--root", str(root), "--k", "2")
+        assert answer.code == 0, answer.text
+        found, _ = json.JSONDecoder().raw_decode(answer.text)
+        assert len(found["items"]) == 2
+        assert found["constraints"]
+        assert {(one["origin"], one["strength"]) for one in found["constraints"]} == {("picture", "soft")}

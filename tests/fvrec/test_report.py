@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from fvrec.report_cases import CONFUSED, failures, spread, worked_lists
 from fvrec.report_plots import profile_plots
 from fvrec.report_results import results_page
 from fvrec.report_tables import cell, pivot
+from fvrec.rerank.summary import ATTAINABLE, TUNING
 from fvrec.schema import FIELDS, UNKNOWN
 from fvrec.summary_table import summary
 
@@ -224,3 +226,44 @@ def test_the_profiles_pictures_follow_the_rows() -> None:
     assert changed["data_profile_rows.png"] == drawn["data_profile_rows.png"]
     assert all(picture.startswith(b"\x89PNG") for picture in drawn.values())
     assert profile_plots([]) == {}
+
+
+def test_the_rerank_report_shows_every_slice_and_how_the_weights_were_chosen(data: ReportData) -> None:
+    def row(name: str, value: float, slice_: str = "", **more: Any) -> Metric:
+        return Metric(stage="rerank", metric=name, value=value, slice=slice_, k=10, strategy="rerank", **more)
+
+    point = {"alpha": 4.0, "beta": 0.5, "expected": True, "strict": False}
+    rows = [
+        row("constraint_satisfaction", 0.81, ATTAINABLE),
+        row("constraint_satisfaction", 0.72, "constraints=3"),
+        row("constraint_satisfaction", 0.63, "language=zh"),
+        row("constraint_satisfaction", 0.54, "candidates=recall"),
+        row("constraint_satisfaction_difference", 0.45, "language=en", ci_low=0.4, ci_high=0.5),
+        row("tuning_constraint_satisfaction", 0.36, TUNING, params=point),
+        row("tuning_chosen", 1.0, TUNING, params=point),
+    ]
+    text = render_all(replace(data, metrics=[*data.metrics, *rows]))["rerank_report.md"]
+    sections = {part.split("\n", 1)[0]: part for part in text.split("\n## ")}
+    for title, shown in (
+        ("Requests that a list of ten can meet", "0.810"),
+        ("By number of constraints", "0.720"),
+        ("By language", "0.630"),
+        ("By draw of candidates", "0.540"),
+        ("Rerank minus Base", "0.450 [0.400, 0.500]"),
+        ("Weights", "0.360"),
+    ):
+        assert shown in sections[title]
+        assert sum(shown in part for part in sections.values()) == 1
+    assert "α = 4.0" in sections["Weights"]
+    assert "filter: no" in sections["Weights"]
+
+
+def test_twenty_worked_requests_are_shown_as_the_rerank_lists_them(data: ReportData) -> None:
+    made = [
+        Ranking(f"q{number:02d}", strategy, 1, "a", 1.0, "a reason", {"color": "blue", "request": f"wish {number}"})
+        for number in range(30)
+        for strategy in ("base_rank", "rerank")
+    ]
+    text = render_all(replace(data, rankings={"rerank": made}))["rerank_report.md"]
+    assert text.count("\n### ") == 20
+    assert "(base_rank)" not in text

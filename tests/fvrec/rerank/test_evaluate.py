@@ -14,7 +14,7 @@ from fvrec.rerank.constraints import Constraints
 from fvrec.rerank.evaluate import RerankEvaluation, check, evaluate
 from fvrec.rerank.explain import explain
 from fvrec.rerank.queries import generate
-from fvrec.rerank.summary import MetricContext
+from fvrec.rerank.summary import ATTAINABLE, MetricContext
 from fvrec.rerank.table import candidate_set
 from fvrec.schema import FIELDS, VALUES
 
@@ -70,7 +70,10 @@ def test_perfect_reading_reaches_the_ceiling(good: tuple[RerankEvaluation, Candi
 def test_rows_carry_their_dimensions(good: tuple[RerankEvaluation, CandidateSet]) -> None:
     metrics = good[0].metrics
     assert {m.stage for m in metrics} == {"rerank"}
-    assert {m.slice for m in metrics} == {"", "language=zh", "language=en", *(f"constraints={n}" for n in (1, 2, 3, 4))}
+    by_request = {"", "language=zh", "language=en", *(f"constraints={n}" for n in (1, 2, 3, 4))}
+    attainable = {ATTAINABLE, f"{ATTAINABLE}, language=zh", f"{ATTAINABLE}, language=en"}
+    by_draw = {f"candidates={draw}{part}" for draw in ("category", "recall") for part in ("", f", {ATTAINABLE}")}
+    assert {m.slice for m in metrics} == by_request | attainable | by_draw
     assert {m.k for m in metrics if m.metric == "constraint_satisfaction" and not m.slice} == {5, 10, 20}
     halves = [one(metrics, "constraint_satisfaction", "rerank", 10, f"language={tongue}") for tongue in ("zh", "en")]
     whole = one(metrics, "constraint_satisfaction", "rerank")

@@ -102,3 +102,55 @@ def test_a_thousand_candidates_within_five_milliseconds() -> None:
         return time.perf_counter() - begin
 
     assert min(rerank() for _ in range(10)) < 5e-3
+
+
+def test_expected_match_by_hand() -> None:
+    constraints = Constraints.of({"color": ["blue", "red"], "material": ["cotton"]}, {"fit": ["slim"]})
+    rows = [
+        {"color": "blue", "material": "cotton", "fit": "slim"},
+        {"color": "green", "material": "silk", "fit": "loose"},
+        {},
+    ]
+    confidence = np.full((3, len(FIELDS)), 0.6, dtype=np.float32)
+    judgement = judge(encode_values(rows), constraints, confidence)
+    color, material, fit = (0.4 / (len(VALUES[name]) - 2) for name in ("color", "material", "fit"))
+    chances = [[0.6 + color, 0.6, 0.4], [2 * color, material, 1 - fit], [0, 0, 0]]
+    assert judgement.chance is not None
+    assert judgement.chance.tolist() == [pytest.approx(row, abs=1e-6) for row in chances]
+    found = score(np.zeros(3), judgement, ScoreWeights(alpha=2, beta=1, expected=True))
+    by_hand = [2 * sum(row) - (3 - sum(row)) for row in chances[:2]]
+    assert found.tolist() == pytest.approx([*by_hand, 0.0], abs=1e-5)
+
+
+def test_certain_predictions_make_the_expected_score_the_plain_one() -> None:
+    constraints = parse("blue or red, ideally cotton, not black")
+    judgement = judge(encode_values(ROWS), constraints, np.ones((4, len(FIELDS)), dtype=np.float32))
+    base = np.array([0.1, 0.2, 0.3, 0.4])
+    plain, expected = (score(base, judgement, ScoreWeights(expected=how)) for how in (False, True))
+    assert expected.tolist() == pytest.approx(plain.tolist())
+
+
+def test_chances_are_frequencies_when_confidences_are_calibrated() -> None:
+    """Values drawn from the very distribution that the confidence stands for."""
+    rng, values, n = np.random.default_rng(4), VALUES["color"][:-1], 40_000
+    p = rng.uniform(0.3, 1.0, n).astype(np.float32)
+    predicted = rng.integers(len(values), size=n)
+    others = (predicted + rng.integers(1, len(values), size=n)) % len(values)
+    truth = np.where(rng.random(n) < p, predicted, others)
+    codes = np.full((n, len(FIELDS)), 0, dtype=np.int16)
+    codes[:, FIELDS.index("color")] = predicted
+    confidence = np.repeat(p[:, None], len(FIELDS), axis=1)
+    for constraints in (Constraints.of({"color": values[:3]}), Constraints.of({}, {"color": values[:2]})):
+        chance = judge(codes, constraints, confidence).chance
+        (one,) = constraints.constraints
+        met = np.isin(truth, [values.index(value) for value in one.values]) != one.excluded
+        assert chance is not None
+        for low in np.arange(0, 1, 0.1):
+            within = (chance[:, 0] >= low) & (chance[:, 0] < low + 0.1)
+            if within.sum() > 500:
+                assert met[within].mean() == pytest.approx(chance[within].mean(), abs=0.05)
+
+
+def test_an_expected_score_needs_confidences() -> None:
+    with pytest.raises(FvrecError, match="confidence"):
+        score(np.zeros(4), judge(encode_values(ROWS), parse("blue")), ScoreWeights(expected=True))
