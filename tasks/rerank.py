@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.context import Context
-from tasks.places import LABELLED, SERVED_INPUTS, SERVED_MODE, SERVED_MODEL, TOWER, supervised_fields
+from tasks.places import LABELLED, SERVED_INPUTS, SERVED_MODE, SERVED_MODEL, supervised_fields
 from tasks.stage import stage
 from warehouse import write
 
@@ -34,7 +34,7 @@ def rerank(context: Context) -> None:
         inputs=SERVED_INPUTS,
         mode=SERVED_MODE,
         preset=settings.preset,
-        embedding_model=TOWER,
+        embedding_model=settings.budget.tower,
     )
     queries = generate(candidates.items, fields, n=settings.budget.rerank_queries, seed=settings.seed)
     write_queries(context.build(settings.eval_dir / "rerank_eval.jsonl"), queries)

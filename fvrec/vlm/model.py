@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, Qwen3Config
@@ -82,6 +83,9 @@ class MiniMindVLM(PreTrainedModel):
     _supports_sdpa = True
     _tied_weights_keys = {"llm.lm_head.weight": "llm.model.embed_tokens.weight"}  # noqa: RUF012 - transformers' form
 
+    label_smoothing = 0.0
+    """Share of the target's probability that training spreads over the vocabulary; evaluation never does."""
+
     def __init__(self, config: MiniMindVlmConfig) -> None:
         super().__init__(config)
         llm_config = AutoConfig.for_model(**config.llm)
@@ -125,10 +129,12 @@ class MiniMindVLM(PreTrainedModel):
         labels: Tensor,
         attention_mask: Tensor | None = None,
         features: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         **_: Any,
     ) -> dict[str, Tensor]:
         """``loss``: mean cross-entropy over the N positions whose label (``[B, L]``, unshifted) is not ``IGNORED``.
 
+        ``num_items_in_batch``: what the sum is divided by instead, when the batch is a part of a larger one.
         ``logits``: ``[N, V]`` at those positions only.
         """
         hidden = self.llm.model(
@@ -137,7 +143,10 @@ class MiniMindVLM(PreTrainedModel):
         targets = labels[:, 1:]
         predicting = targets != IGNORED  # logits only where there is something to learn: the prompt is most of a sample
         logits = self.llm.lm_head(hidden[:, :-1][predicting]).float()
-        return {"loss": functional.cross_entropy(logits, targets[predicting]), "logits": logits}
+        count = predicting.sum() if num_items_in_batch is None else num_items_in_batch
+        smoothing = self.label_smoothing if self.training else 0.0
+        total = functional.cross_entropy(logits, targets[predicting], reduction="sum", label_smoothing=smoothing)
+        return {"loss": total / count, "logits": logits}
 
 
 def new_model(size: LanguageModelSize, tower: Tower, *, vocabulary: int, image_token_id: int, seed: int) -> MiniMindVLM:
@@ -168,10 +177,18 @@ def new_model(size: LanguageModelSize, tower: Tower, *, vocabulary: int, image_t
 
 def load_model(directory: Path) -> MiniMindVLM:
     """Read a checkpoint; FvrecError unless every expected key arrived and none was left over."""
+    return read_checkpoint(directory, dtype=torch.float32)
+
+
+def read_checkpoint(directory: Path, **options: Any) -> MiniMindVLM:
+    """``load_model`` with options for transformers' ``from_pretrained``."""
     if not (directory / "config.json").is_file():
         raise FvrecError("no model checkpoint there", where=directory, allowed="a folder made by the pretrain stage")
     disable_progress_bar()
-    loaded: Any = MiniMindVLM.from_pretrained(directory, output_loading_info=True, dtype=torch.float32)
+    try:
+        loaded: Any = MiniMindVLM.from_pretrained(directory, output_loading_info=True, **options)
+    except (OSError, SafetensorError) as error:
+        raise FvrecError(f"checkpoint cannot be read ({error}): run fvrec run", where=directory) from error
     model, info = loaded
     problems = {kind: sorted(map(str, info[kind])) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
     if any(problems.values()):

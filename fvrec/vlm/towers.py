@@ -108,7 +108,7 @@ def _load_lite0() -> tuple[Any, str]:
 TOWERS: dict[str, type[Lite0Tower]] = {Lite0Tower.name: Lite0Tower}
 
 
-def load_tower(name: str) -> Tower:
+def load_tower(name: str, *, pool: int = 1, weights: Path | None = None) -> Tower:
     """The tower of that name; FvrecError names the allowed ones otherwise."""
     if name not in TOWERS:
         raise FvrecError("unknown vision tower", found=name, allowed=TOWERS)
