@@ -93,6 +93,7 @@ class TrainingJob:
 
 def launch(job: TrainingJob, job_file: Path, *, processes: int) -> TrainingOutcome:
     """Run the job in so many processes under torchrun and read its outcome. FvrecError when one of them fails."""
+    job.plan.micro_batch(processes)
     job.write(job_file)
     Path(job.outcome).unlink(missing_ok=True)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
