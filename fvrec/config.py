@@ -264,10 +264,14 @@ class Settings(BaseSettings):
         """Link to the newest published read-only snapshot."""
         return self.warehouse_dir / "current.duckdb"
 
-    @property
-    def weights_dir(self) -> Path:
-        """Folder of the preset's published weights: ``--weights``, or ``data/weights/<name>``."""
-        return self.weights if self.weights is not None else self.data / "weights" / (self.budget.published or "none")
+    def weights_of(self, published: str) -> Path:
+        """Folder of a published model: ``--weights``, or ``data/weights/<name>``."""
+        return self.weights if self.weights is not None else self.data / "weights" / published
+
+    def tower_weights(self, tower: str) -> Path | None:
+        """Folder that a tower's weights are in; None for one whose weights come in a package."""
+        owner = {"clip": "minimind-v", "siglip2": "minimind-3v"}.get(tower)
+        return None if owner is None else self.weights_of(owner)
 
     @property
     def resume(self) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fvrec.artifacts import digest_tree
 from fvrec.config import Settings
 from fvrec.errors import SanityError
 from fvrec.records import Embedding, Metric
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from fvrec.vlm.features import FeatureCache
+    from fvrec.vlm.model import MiniMindVLM
     from fvrec.vlm.plan import Method
     from fvrec.vlm.towers import Tower
 
@@ -37,7 +39,7 @@ def tower_of(settings: Settings) -> Tower:
     from fvrec.vlm.towers import load_tower
 
     budget = settings.budget
-    return load_tower(budget.tower, pool=budget.pool, weights=settings.weights_dir if budget.published else None)
+    return load_tower(budget.tower, pool=budget.pool, weights=settings.tower_weights(budget.tower))
 
 
 def open_features(context: Context, views: Sequence[str] = ()) -> FeatureCache:
@@ -54,6 +56,22 @@ def open_features(context: Context, views: Sequence[str] = ()) -> FeatureCache:
     return cache
 
 
+def _published_dir(settings: Settings) -> Path:
+    """Folder of the preset's published model; SmolLM2's is made of its package when it is not there."""
+    from fvrec.vlm.published import convert_smollm2
+
+    name = settings.budget.published
+    directory = settings.weights_of(name)
+    return convert_smollm2(directory) if name == "smollm2" else directory
+
+
+def _published_digest(settings: Settings) -> Mapping[str, str]:
+    """Digest of the published weights that a run starts from: others make the stages run again."""
+    if not settings.budget.published:
+        return {}
+    return {f"weights:{settings.budget.published}": digest_tree(_published_dir(settings))}
+
+
 @stage(
     "features",
     flow="sft",
@@ -65,16 +83,20 @@ def open_features(context: Context, views: Sequence[str] = ()) -> FeatureCache:
         "published": settings.budget.published,
     },
     needs={"ingest": ITEM_RELATIONS},
+    external=_published_digest,
     source_relations=("embeddings",),
 )
 def features(context: Context) -> None:
-    """Learn the tokenizer on the train split's texts, encode every photo once, keep one vector per item."""
-    from fvrec.vlm.tokenizer import save_tokenizer, train_tokenizer
+    """Learn (or extend) the tokenizer on the train split's texts, encode every photo once, keep one vector per item."""
+    from fvrec.vlm.tokenizer import extend_tokenizer, save_tokenizer, train_tokenizer
 
     settings = context.settings
     items = context.warehouse.items(settings.source)
     texts = [text for item in items if item.split == "train" for text in (item.title, item.description) if text]
-    tokenizer = train_tokenizer(texts, vocabulary=settings.budget.llm.bpe_vocabulary)
+    if settings.budget.published:
+        tokenizer = extend_tokenizer(_published_dir(settings))
+    else:
+        tokenizer = train_tokenizer(texts, vocabulary=settings.budget.llm.bpe_vocabulary)
     _check_tokenizer(tokenizer, texts[:SAMPLES])
     save_tokenizer(tokenizer, context.build(tokenizer_dir(settings)))
     cache = open_features(context)
@@ -117,28 +139,34 @@ def _concerns(name: str, method: str) -> bool:
     outputs=lambda settings: [base_dir(settings)],
     config=_training_config("pretrain"),
     needs={"ingest": ITEM_RELATIONS, "features": (_TOKENIZER,)},
+    external=_published_digest,
 )
 def pretrain(context: Context) -> None:
-    """Image -> title from random weights: the base model, E0."""
-    from fvrec.vlm.model import new_model
+    """The base model, E0: image -> title from random weights, or a published model."""
     from fvrec.vlm.samples import caption_sample
-    from fvrec.vlm.tokenizer import IMAGE_TOKEN, load_tokenizer
+    from fvrec.vlm.tokenizer import load_tokenizer
 
     settings = context.settings
     tokenizer = load_tokenizer(tokenizer_dir(settings))
     cache = open_features(context, settings.budget.training.views)
-    model = new_model(
-        settings.budget.llm,
-        cache.tower,
-        vocabulary=len(tokenizer),
-        image_token_id=int(str(tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))),
-        seed=settings.seed,
-    )
+    model = _first_model(settings, cache.tower, tokenizer)
     shown, held = (
         [caption_sample(item) for item in context.warehouse.items(settings.source, [split]) if item.title]
         for split in ("train", "val")
     )
     train(context, "pretrain", model, tokenizer, cache, shown, held, base_dir(settings))
+
+
+def _first_model(settings: Settings, tower: Tower, tokenizer: PreTrainedTokenizerFast) -> MiniMindVLM:
+    """What pretraining starts from: random weights of the preset's size, or those that were published."""
+    from fvrec.vlm.model import new_model
+    from fvrec.vlm.tokenizer import IMAGE_TOKEN, token_id
+    from fvrec.vlm.upstream import model_from, read_published
+
+    if settings.budget.published:
+        return model_from(read_published(_published_dir(settings)), tower, tokenizer, seed=settings.seed)
+    image = token_id(tokenizer, IMAGE_TOKEN)
+    return new_model(settings.budget.llm, tower, vocabulary=len(tokenizer), image_token_id=image, seed=settings.seed)
 
 
 def _finetune(context: Context, method: Method, output: Path) -> None:

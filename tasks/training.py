@@ -135,7 +135,7 @@ def _train_apart(
         work=str(work),
         tower=settings.budget.tower,
         pool=settings.budget.pool,
-        tower_weights=str(settings.weights_dir) if settings.budget.published else "",
+        tower_weights=str(settings.tower_weights(settings.budget.tower) or ""),
         show_progress=visible(),
     )
     outcome = launch(job, files / "job.json", processes=settings.processes)

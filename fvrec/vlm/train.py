@@ -56,7 +56,7 @@ def run_training(
     FvrecError on an empty split, a loss that is not a number, too little memory, or a save that fails.
     """
     state = PartialState(cpu=device_kind() == "cpu")
-    rows = added_token_ids(collator.encoder.tokenizer)
+    rows = [row for row in added_token_ids(collator.encoder.tokenizer) if row >= model.config.known_words]
     digest = base_digest or model_digest(model)
     schedule = Schedule(samples, plan, collator.encoder.length)
     held = Held(val, limit=EVALUATED, seed=plan.seed) if plan.evaluations else None

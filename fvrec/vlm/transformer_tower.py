@@ -15,10 +15,9 @@ from transformers import CLIPVisionModel, SiglipVisionModel
 
 from fvrec.artifacts import digest_file
 from fvrec.errors import FvrecError
+from fvrec.vlm.published import VISION
 from fvrec.vlm.towers import Tower, normalise, to_images
 
-VISION = "vision"
-"""Folder of the vision encoder within that of a published model."""
 _KINDS: dict[str, tuple[Any, tuple[float, ...], tuple[float, ...]]] = {
     "clip": (CLIPVisionModel, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     "siglip2": (SiglipVisionModel, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -92,14 +91,13 @@ def load_transformer_tower(name: str, weights: Path | None) -> TransformerTower:
             allowed="`fvrec weights fetch` gets them; --weights names a folder that has them",
         )
     folder = weights / VISION
-    network = _load_network(name, str(folder.resolve()))
     files = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".safetensors", ".bin")]
     digest = hashlib.sha256(json.dumps([digest_file(path) for path in files]).encode()).hexdigest()
-    return TransformerTower(name, network, digest)
+    return TransformerTower(name, _load_network(name, str(folder.resolve()), digest), digest)
 
 
 @cache
-def _load_network(name: str, folder: str) -> Any:
+def _load_network(name: str, folder: str, _digest: str) -> Any:
     kind = _KINDS[name][0]
     try:
         network, info = kind.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
