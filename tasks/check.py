@@ -9,7 +9,7 @@ from tasks.source import source_of
 
 
 def check_settings(settings: Settings) -> None:
-    """FvrecError on an unknown preset or source, a limit below 1, a root that is no folder, weights or raw files amiss."""
+    """FvrecError on an unknown preset or source, a limit below 1, a bad root, missing weights or raw files."""
     _ = settings.budget
     if settings.limit is not None and settings.limit < 1:
         raise FvrecError("--limit must be positive", found=settings.limit, allowed="1 or more")
