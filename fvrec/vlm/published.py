@@ -145,6 +145,5 @@ def convert_smollm2(directory: Path) -> Path:
     with staged(directory) as building:
         AutoTokenizer.from_pretrained(**source).save_pretrained(building)
         model = AutoModelForCausalLM.from_pretrained(**source, quantization_config=GgufConfig(dequantize=True))
-        del model.config.quantization_config
         model.float().save_pretrained(building)
     return directory

@@ -400,9 +400,8 @@ def test_smollm2_comes_out_of_its_package_and_still_knows_paris(tmp_path: Path) 
     tokenizer = extend_tokenizer(folder)
     model = model_from(read_published(folder), load_tower("lite0"), tokenizer, seed=1).eval()
     assert round(sum(p.numel() for p in model.llm.parameters()) / 1e6) == 135
-    prompt = (
-        f"{prompts.TURN_START}user\nWhat is the capital of France?{prompts.TURN_END}\n{prompts.TURN_START}assistant\n"
-    )
-    ids = torch.tensor([tokenizer(prompt, add_special_tokens=False)["input_ids"]])
+    own = Tokenizer.from_file(str(folder / "tokenizer.json"))  # without the new words, which nobody has trained yet
+    asked = [prompts.Message("user", "What is the capital of France?")]
+    ids = torch.tensor([own.encode(prompts.render_prompt(asked), add_special_tokens=False).ids])
     written = model.llm.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0)[0, ids.shape[1] :]
-    assert "Paris" in tokenizer.decode(written)
+    assert "Paris" in own.decode(written.tolist())
