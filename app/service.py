@@ -166,7 +166,7 @@ class DemoService:
 
         with self._lock:
             if name not in self._towers:
-                self._towers[name] = load_tower(name)
+                self._towers[name] = load_tower(name, weights=self._settings.tower_weights(name))
             return self._towers[name]
 
     def _ranker(self, strategy: str) -> Ranker:

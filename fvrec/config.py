@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fvrec.errors import FvrecError
@@ -23,7 +24,11 @@ STRATEGIES = ("base_rank", "mmr", "rl")
 
 @dataclass(frozen=True)
 class LanguageModelSize:
-    """Shape of the causal LLM (a Qwen3, as MiniMind-3 is). ``intermediate`` is the width of the gated MLP."""
+    """Shape of the causal LLM: a Qwen3 as MiniMind-3 is, or a Llama as MiniMind2 is.
+
+    ``intermediate`` is the width of the gated MLP. ``bpe_vocabulary``: words that the catalogue's own tokenizer learns;
+    0 for a published model, which brings its tokenizer.
+    """
 
     layers: int
     hidden: int
@@ -31,11 +36,15 @@ class LanguageModelSize:
     kv_heads: int = 4
     intermediate: int = 704
     bpe_vocabulary: int = 3000
+    family: Literal["qwen3", "llama"] = "qwen3"
 
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """How long each training stage runs and how fast it learns. Epochs count passes over the train items."""
+    """How long each training stage runs and how fast it learns. Epochs count passes over the train items.
+
+    The rest is said in ``fvrec.vlm.plan.TrainingPlan``. ``pretrain_epochs`` 0: the published model is the base.
+    """
 
     pretrain_epochs: float
     sft_epochs: float
@@ -46,6 +55,15 @@ class TrainingBudget:
     lora_lr: float = 2e-3
     lora_rank: int = 32
     lora_alpha: int = 64
+    accumulation: int = 1
+    gradient_checkpointing: bool = False
+    label_smoothing: float = 0.0
+    views: tuple[str, ...] = ()
+    bucket: int = 1
+    evaluations: int = 0
+    patience: int = 0
+    freeze_llm: bool = False
+    quantize: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,11 @@ class Preset:
     rl: RlBudget
     rerank_queries: int
     max_length: int = 1024
+    tower: str = "lite0"
+    pool: int = 1
+    """Side of the square of neighbouring image tokens that are averaged into one."""
+    published: str = ""
+    """Whose weights training starts from (``fvrec weights fetch`` gets them); empty: random weights."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dict, for manifests and ``runs.config``."""
@@ -83,10 +106,36 @@ _TINY = Preset(
     embedded_items=3000,
     llm=LanguageModelSize(layers=4, hidden=256),
     # On 2,400 drawn products batches of 8 read micro-F1 .85 on val where batches of 32 read .41 in as many epochs.
-    training=TrainingBudget(pretrain_epochs=2, sft_epochs=2, lora_epochs=5, batch_size=8, pretrain_lr=1.5e-3),
+    training=TrainingBudget(
+        pretrain_epochs=2, sft_epochs=2, lora_epochs=5, batch_size=8, pretrain_lr=1.5e-3, evaluations=4
+    ),
     rl=RlBudget(train_users=400, test_users=200, timesteps=60_000),
     rerank_queries=200,
 )
+
+_LONG = TrainingBudget(
+    pretrain_epochs=2,
+    sft_epochs=4,
+    lora_epochs=8,
+    batch_size=16,
+    pretrain_lr=1e-3,
+    sft_lr=1e-3,
+    lora_lr=1e-3,
+    views=("flip", "crop0", "crop1"),
+    bucket=16,
+    evaluations=16,
+    patience=4,
+)
+"""For models of 26 M parameters and more: augmented views, early stopping on val."""
+
+_SMALL = replace(
+    _TINY,
+    name="small",
+    purpose="the size of MiniMind2-Small (26 M) on the same tower: hours on two cores",
+    llm=LanguageModelSize(8, 512, kv_heads=2, intermediate=1408, bpe_vocabulary=6000, family="llama"),
+    training=_LONG,
+)
+_PUBLISHED = replace(_LONG, pretrain_epochs=0, pretrain_lr=4e-4, sft_lr=4e-4, lora_lr=4e-4)
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
@@ -97,11 +146,45 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             embedded_items=240,
             llm=LanguageModelSize(layers=2, hidden=128, intermediate=352, bpe_vocabulary=800),
             # Small batches: what teaches so small a model JSON is the number of steps.
-            training=TrainingBudget(pretrain_epochs=8, sft_epochs=4, lora_epochs=12, batch_size=8),
+            training=TrainingBudget(pretrain_epochs=8, sft_epochs=4, lora_epochs=12, batch_size=8, evaluations=1),
             rl=RlBudget(train_users=40, test_users=20, timesteps=4_000, pool_size=20),
             rerank_queries=30,
         ),
         "tiny": _TINY,
+        "small": _SMALL,
+        "large": replace(
+            _SMALL,
+            name="large",
+            purpose="the size of MiniMind-3 (64 M) on the tower with the finest grid: a GPU, or days",
+            llm=LanguageModelSize(8, 768, intermediate=2432, bpe_vocabulary=6000),
+            tower="lite2",
+        ),
+        "smollm2": replace(
+            _SMALL,
+            name="smollm2",
+            purpose="SmolLM2-135M-Instruct with its own tokenizer, extended: a GPU, or many hours",
+            llm=LanguageModelSize(30, 576, heads=9, kv_heads=3, intermediate=1536, bpe_vocabulary=0, family="llama"),
+            training=replace(_PUBLISHED, pretrain_epochs=2, freeze_llm=True, gradient_checkpointing=True),
+            published="smollm2",
+        ),
+        "minimind-v": replace(
+            _SMALL,
+            name="minimind-v",
+            purpose="the plan's fixed choice: CLIP ViT-B/16, 196 image tokens, MiniMind2 (26 M or 104 M, as fetched)",
+            llm=LanguageModelSize(8, 512, kv_heads=2, intermediate=1408, bpe_vocabulary=0, family="llama"),
+            training=_PUBLISHED,
+            tower="clip",
+            published="minimind-v",
+        ),
+        "minimind-3v": replace(
+            _SMALL,
+            name="minimind-3v",
+            purpose="SigLIP2 p32-256, 64 image tokens, a two-layer projector, MiniMind-3 (64 M)",
+            llm=LanguageModelSize(8, 768, intermediate=2432, bpe_vocabulary=0),
+            training=_PUBLISHED,
+            tower="siglip2",
+            published="minimind-3v",
+        ),
     }
 )
 
@@ -130,6 +213,9 @@ class Settings(BaseSettings):
     """What a broken constraint takes; None: as tuned."""
     expected: bool | None = None
     """Whether constraints count by the confidence of what was read; None: as tuned."""
+    weights: Path | None = None
+    processes: int = Field(default=1, ge=1)
+    """Processes that train together, by ``torchrun``."""
 
     @property
     def budget(self) -> Preset:
@@ -183,6 +269,20 @@ class Settings(BaseSettings):
     def snapshot(self) -> Path:
         """Link to the newest published read-only snapshot."""
         return self.warehouse_dir / "current.duckdb"
+
+    def weights_of(self, published: str) -> Path:
+        """Folder of a published model: ``--weights``, or ``data/weights/<name>``."""
+        return self.weights if self.weights is not None else self.data / "weights" / published
+
+    def tower_weights(self, tower: str) -> Path | None:
+        """Folder that a tower's weights are in; None for one whose weights come in a package."""
+        owner = {"clip": "minimind-v", "siglip2": "minimind-3v"}.get(tower)
+        return None if owner is None else self.weights_of(owner)
+
+    @property
+    def resume(self) -> Path:
+        """Checkpoints of a training under way; gone when it is done."""
+        return self.outputs / "resume"
 
     @property
     def outputs(self) -> Path:

@@ -10,7 +10,6 @@ from fvrec.errors import FvrecError
 from fvrec.records import MODELS, Inputs
 from warehouse.read import Warehouse
 
-TOWER = "lite0"
 ITEM_RELATIONS = ("items", "item_attributes")
 LABELLED = (*ITEM_RELATIONS, "metrics")
 """Items, and the ingest's word on which fields their source truly labels."""

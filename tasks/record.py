@@ -20,7 +20,7 @@ _COMMANDS = {"extraction": "extract", "reports": "report"}
 def command(name: str, settings: Settings) -> str:
     """The ``fvrec`` command that repeats what ``settings`` say, ready for a shell."""
     words = ["fvrec", name, "--source", settings.source, "--preset", settings.preset, "--seed", str(settings.seed)]
-    for option in ("raw", "limit"):
+    for option in ("raw", "limit", "weights"):
         value = getattr(settings, option)
         if value is not None:
             words += [f"--{option}", str(value)]

@@ -6,7 +6,7 @@ from fvrec.config import Settings
 from fvrec.records import CandidateSet, Split
 from fvrec.rerank.weights import weights_file, with_settings, write_weights
 from tasks.context import Context
-from tasks.places import LABELLED, SERVED_INPUTS, SERVED_MODE, SERVED_MODEL, TOWER, supervised_fields
+from tasks.places import LABELLED, SERVED_INPUTS, SERVED_MODE, SERVED_MODEL, supervised_fields
 from tasks.stage import stage
 from warehouse import write
 
@@ -64,5 +64,5 @@ def _candidates(context: Context, split: Split) -> CandidateSet:
         inputs=SERVED_INPUTS,
         mode=SERVED_MODE,
         preset=context.settings.preset,
-        embedding_model=TOWER,
+        embedding_model=context.settings.budget.tower,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fvrec.config import Settings
 from fvrec.records import Split
 from tasks.context import Context
-from tasks.places import ITEM_RELATIONS, SERVED_INPUTS, SERVED_MODE, SERVED_MODEL, TOWER
+from tasks.places import ITEM_RELATIONS, SERVED_INPUTS, SERVED_MODE, SERVED_MODEL
 from tasks.progress import steps
 from tasks.stage import stage
 from warehouse import write
@@ -66,10 +66,11 @@ def _items(context: Context, split: Split) -> ItemTable:
     """What is true and what was read of a split's items, with their vectors."""
     from fvrec.rl.items import build_items
 
-    source = context.settings.source
+    settings = context.settings
+    source = settings.source
     items = context.warehouse.items(source, [split])
     predictions = context.warehouse.predictions(
         context.run_of("extract_lora"), model=SERVED_MODEL, inputs=SERVED_INPUTS, mode=SERVED_MODE
     )
-    vectors = context.warehouse.embeddings([item.item_id for item in items], TOWER, source=source)
+    vectors = context.warehouse.embeddings([item.item_id for item in items], settings.budget.tower, source=source)
     return build_items(items, predictions, vectors)

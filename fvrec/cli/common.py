@@ -18,6 +18,9 @@ RootOption = Annotated[Path | None, typer.Option("--root", help="Folder for ever
 PresetOption = Annotated[str | None, typer.Option("--preset", help=f"Sizes and budgets: {', '.join(PRESETS)}.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="One seed for every generator.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", help="Take a seeded sample of so many rows.")]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="Folder of the preset's published weights [data/weights/NAME].")
+]
 
 
 def settings_from(**given: Any) -> Settings:

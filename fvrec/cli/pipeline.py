@@ -20,6 +20,7 @@ from fvrec.cli.common import (
     RootOption,
     SeedOption,
     SourceOption,
+    WeightsOption,
     out,
     settings_from,
 )
@@ -73,8 +74,10 @@ def _flow_command(module: str, flow: str) -> Callable[..., None]:
         preset: PresetOption = None,
         seed: SeedOption = None,
         limit: LimitOption = None,
+        weights: WeightsOption = None,
     ) -> None:
-        settings = settings_from(source=source, raw=raw, root=root, preset=preset, seed=seed, limit=limit)
+        given = {"source": source, "raw": raw, "root": root, "preset": preset, "seed": seed, "limit": limit}
+        settings = settings_from(**given, weights=weights)
         results, seconds = run_flow(module, flow, settings)
         if flow in ("pipeline", "reports"):
             show_summary(settings)

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from fvrec.errors import FvrecError
 from fvrec.prompts import IMAGE_PLACEHOLDER, Message
-from fvrec.vlm.features import FeatureCache
+from fvrec.vlm.features import FeatureCache, view_key
 from fvrec.vlm.model import IGNORED
 from fvrec.vlm.samples import Sample
 from fvrec.vlm.tokenizer import IMAGE_TOKEN
@@ -54,6 +54,11 @@ class Encoder:
         text = sample.prompt.replace(IMAGE_PLACEHOLDER, IMAGE_TOKEN * self.visual_positions)
         return self._ids(text)
 
+    def length(self, sample: Sample) -> int:
+        """LLM positions of prompt and target together."""
+        encoded = self(sample)
+        return len(encoded.prompt) + len(encoded.target)
+
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -83,10 +88,10 @@ def pad(rows: Sequence[Sequence[int]], value: int, side: Literal["left", "right"
 
 def image_features(samples: Sequence[Sample], cache: FeatureCache) -> Tensor | None:
     """``[I, T, D]`` float32 of the samples that show an image, in their order; None when none does."""
-    hashes = [sample.image_sha256 for sample in samples if sample.image_sha256]
-    if not hashes:
+    keys = [view_key(sample.image_sha256, sample.view) for sample in samples if sample.image_sha256]
+    if not keys:
         return None
-    return torch.from_numpy(cache.rows(hashes).astype(np.float32))
+    return torch.from_numpy(cache.rows(keys).astype(np.float32))
 
 
 @dataclass(frozen=True)

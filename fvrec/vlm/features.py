@@ -1,7 +1,8 @@
 """Frozen-tower features, computed once per image and kept on disk by image hash.
 
 Layout of ``data/cache/features/<tower>-<digest>/``: append-only shards ``shard-NAME.npy`` (float16 ``[n, T, D]``) with
-``shard-NAME.json`` (the n image hashes) written after it. A shard without its JSON is an interrupted write: ignored.
+``shard-NAME.json`` (the n image hashes, an augmented view as ``HASH#VIEW``) written after it. A shard without its JSON
+is an interrupted write: ignored.
 Each name is drawn at random, so that no writer can replace another's shard.
 """
 
@@ -20,12 +21,18 @@ from numpy.typing import NDArray
 
 from fvrec.artifacts import atomic_write, digest_bytes, staged
 from fvrec.errors import FvrecError
-from fvrec.vlm.pixels import load_pixels
+from fvrec.vlm.pixels import load_pixels, view_of
 from fvrec.vlm.towers import Tower
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 _SHARD_ROWS = 1024
 _BATCH = 32
+_VIEW_MARK = "#"
+
+
+def view_key(sha256: str, view: str = "") -> str:
+    """Under which name a photo's features lie: its hash alone, or with the name of an augmented view of it."""
+    return f"{sha256}{_VIEW_MARK}{view}" if view else sha256
 
 
 class FeatureCache:
@@ -42,19 +49,20 @@ class FeatureCache:
     def __contains__(self, sha256: object) -> bool:
         return sha256 in self._where
 
-    def ensure(self, images: Mapping[str, Path], progress: Progress = iter) -> int:
-        """Encode what is missing of ``images`` (hash -> file); returns how many were encoded.
+    def ensure(self, images: Mapping[str, Path], progress: Progress = iter, *, views: Sequence[str] = ()) -> int:
+        """Encode what is missing of ``images`` (hash -> file) and of these views of them; returns how many were.
 
         FvrecError when a file is not the photo of that hash any more.
         """
-        missing = [sha256 for sha256 in images if sha256 not in self._where]
+        keys = (view_key(sha256, view) for sha256 in images for view in ("", *views))
+        missing = [key for key in keys if key not in self._where]
         shards = [missing[start : start + _SHARD_ROWS] for start in range(0, len(missing), _SHARD_ROWS)]
         batches = progress(list(_batched(shards)))
         buffer: list[NDArray[np.float16]] = []
         names: list[str] = []
         with ThreadPoolExecutor(2) as pool:
             for batch, last_of_shard in batches:
-                pixels = np.stack(list(pool.map(lambda sha: self._pixels(sha, images[sha]), batch)))
+                pixels = np.stack(list(pool.map(lambda key: self._pixels(key, images), batch)))
                 buffer.append(self.tower.encode(pixels))
                 names.extend(batch)
                 if last_of_shard:
@@ -63,7 +71,7 @@ class FeatureCache:
         return len(missing)
 
     def rows(self, sha256s: Sequence[str]) -> NDArray[np.float16]:
-        """``[B, T, D]`` in the order asked. FvrecError for an image that was never encoded."""
+        """``[B, T, D]`` of hashes or view keys, in the order asked. FvrecError for an image that was never encoded."""
         out = np.empty((len(sha256s), self.tower.tokens, sum(self.tower.streams)), dtype=np.float16)
         for row, sha256 in enumerate(sha256s):
             if sha256 not in self._where:
@@ -77,8 +85,10 @@ class FeatureCache:
         chunks = [pooled(self.rows(sha256s[i : i + 256]), self.tower) for i in range(0, len(sha256s), 256)]
         return np.concatenate(chunks) if chunks else np.empty((0, self.tower.streams[0]), dtype=np.float32)
 
-    def _pixels(self, sha256: str, file: Path) -> NDArray[np.uint8]:
+    def _pixels(self, key: str, images: Mapping[str, Path]) -> NDArray[np.uint8]:
         """Hash and decode the same bytes: what is stored under a hash is the features of that photo."""
+        sha256, _, view = key.partition(_VIEW_MARK)
+        file = images[sha256]
         try:
             data = file.read_bytes()
         except OSError as error:
@@ -86,7 +96,7 @@ class FeatureCache:
         found = digest_bytes(data)
         if found != sha256:
             raise FvrecError("photo changed since ingest: run fvrec run", where=file, found=found, allowed=sha256)
-        return load_pixels(io.BytesIO(data), self.tower.image_size, where=file)
+        return load_pixels(io.BytesIO(data), self.tower.image_size, where=file, view=view_of(sha256, view))
 
     def _write_shard(self, names: list[str], rows: NDArray[np.float16]) -> None:
         shard = self.directory / f"shard-{uuid4().hex}.npy"

@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, Qwen3Config
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen3Config,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from fvrec.config import LanguageModelSize
@@ -24,7 +32,11 @@ IGNORED = -100
 
 
 class MiniMindVlmConfig(PreTrainedConfig):
-    """``streams``: widths of the feature slices; ``llm``: the language model's own configuration as a dict."""
+    """``streams``: widths of the feature slices; ``llm``: the language model's own configuration as a dict.
+
+    ``projector``: ``linear`` (one map a stream) or ``mlp`` (MiniMind-3V's two layers; one stream).
+    ``known_words``: rows of the embedding that a published model brought along and that stay (0: trained here).
+    """
 
     model_type = "minimind_vlm"
 
@@ -34,6 +46,8 @@ class MiniMindVlmConfig(PreTrainedConfig):
         image_tokens: int = 49,
         streams: tuple[int, ...] = (1280, 256),
         image_token_id: int = 0,
+        projector: str = "linear",
+        known_words: int = 0,
         llm: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -41,6 +55,8 @@ class MiniMindVlmConfig(PreTrainedConfig):
         self.image_tokens = image_tokens
         self.streams = tuple(streams)
         self.image_token_id = image_token_id
+        self.projector = projector
+        self.known_words = known_words
         self.llm = llm or {}
         super().__init__(**kwargs)
 
@@ -72,6 +88,29 @@ class Projector(nn.Module):
         return torch.stack([project(part) for project, part in zip(self.maps, slices, strict=True)]).sum(dim=0)
 
 
+class MlpProjector(nn.Module):
+    """LayerNorm, linear map, GELU, linear map: the projector of MiniMind-3V. One feature stream."""
+
+    def __init__(self, streams: tuple[int, ...], hidden: int) -> None:
+        super().__init__()
+        if len(streams) != 1:
+            raise FvrecError("this projector reads one feature stream", found=streams, allowed="a tower with one")
+        (width,) = streams
+        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, T, D]`` -> ``[B, T, H]``."""
+        projected: Tensor = self.mlp(features)
+        return projected
+
+
+PROJECTORS: dict[str, type[Projector] | type[MlpProjector]] = {"linear": Projector, "mlp": MlpProjector}
+
+
 class MiniMindVLM(PreTrainedModel):
     """Image features and text ids in, next-token loss or embeddings for generation out."""
 
@@ -82,13 +121,16 @@ class MiniMindVLM(PreTrainedModel):
     _supports_sdpa = True
     _tied_weights_keys = {"llm.lm_head.weight": "llm.model.embed_tokens.weight"}  # noqa: RUF012 - transformers' form
 
+    label_smoothing = 0.0
+    """Share of the target's probability that training spreads over the vocabulary; evaluation never does."""
+
     def __init__(self, config: MiniMindVlmConfig) -> None:
         super().__init__(config)
         llm_config = AutoConfig.for_model(**config.llm)
         # On CPU, at our lengths, the fused attention kernel's backward pass makes a step 1.7 times as long.
         attention = "sdpa" if torch.cuda.is_available() else "eager"
         self.llm = AutoModelForCausalLM.from_config(llm_config, attn_implementation=attention)
-        self.projector = Projector(config.streams, llm_config.hidden_size)
+        self.projector = PROJECTORS[config.projector](config.streams, llm_config.hidden_size)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -125,10 +167,12 @@ class MiniMindVLM(PreTrainedModel):
         labels: Tensor,
         attention_mask: Tensor | None = None,
         features: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         **_: Any,
     ) -> dict[str, Tensor]:
         """``loss``: mean cross-entropy over the N positions whose label (``[B, L]``, unshifted) is not ``IGNORED``.
 
+        ``num_items_in_batch``: what the sum is divided by instead, when the batch is a part of a larger one.
         ``logits``: ``[N, V]`` at those positions only.
         """
         hidden = self.llm.model(
@@ -137,30 +181,42 @@ class MiniMindVLM(PreTrainedModel):
         targets = labels[:, 1:]
         predicting = targets != IGNORED  # logits only where there is something to learn: the prompt is most of a sample
         logits = self.llm.lm_head(hidden[:, :-1][predicting]).float()
-        return {"loss": functional.cross_entropy(logits, targets[predicting]), "logits": logits}
+        count = predicting.sum() if num_items_in_batch is None else num_items_in_batch
+        smoothing = self.label_smoothing if self.training else 0.0
+        total = functional.cross_entropy(logits, targets[predicting], reduction="sum", label_smoothing=smoothing)
+        return {"loss": total / count, "logits": logits}
 
 
 def new_model(size: LanguageModelSize, tower: Tower, *, vocabulary: int, image_token_id: int, seed: int) -> MiniMindVLM:
     """A randomly initialised model of that size for that tower and tokenizer."""
+    shape: dict[str, Any] = {
+        "vocab_size": vocabulary,
+        "hidden_size": size.hidden,
+        "intermediate_size": size.intermediate,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.kv_heads,
+        "head_dim": size.hidden // size.heads,
+        "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
+        "max_position_embeddings": 2048,
+    }
+    llm = Qwen3Config(**shape) if size.family == "qwen3" else LlamaConfig(**shape, rms_norm_eps=1e-5)
+    return model_around(llm, tower, image_token_id=image_token_id, seed=seed)
+
+
+def model_around(
+    llm: PreTrainedConfig, tower: Tower, *, image_token_id: int, seed: int, projector: str = "linear"
+) -> MiniMindVLM:
+    """A model of that language model's shape (tied embeddings) behind that tower, with random weights."""
     torch.manual_seed(seed)
-    llm = Qwen3Config(
-        vocab_size=vocabulary,
-        hidden_size=size.hidden,
-        intermediate_size=size.intermediate,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        num_key_value_heads=size.kv_heads,
-        head_dim=size.hidden // size.heads,
-        tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-        max_position_embeddings=2048,
-    )
     config = MiniMindVlmConfig(
         tower=tower.name,
         image_tokens=tower.tokens,
         streams=tower.streams,
         image_token_id=image_token_id,
-        llm={"model_type": "qwen3", **llm.to_diff_dict()},
+        projector=projector,
+        llm={**llm.to_diff_dict(), "model_type": llm.model_type},
         tie_word_embeddings=True,
     )
     return MiniMindVLM(config)
@@ -168,10 +224,18 @@ def new_model(size: LanguageModelSize, tower: Tower, *, vocabulary: int, image_t
 
 def load_model(directory: Path) -> MiniMindVLM:
     """Read a checkpoint; FvrecError unless every expected key arrived and none was left over."""
+    return read_checkpoint(directory, dtype=torch.float32)
+
+
+def read_checkpoint(directory: Path, **options: Any) -> MiniMindVLM:
+    """``load_model`` with options for transformers' ``from_pretrained``."""
     if not (directory / "config.json").is_file():
         raise FvrecError("no model checkpoint there", where=directory, allowed="a folder made by the pretrain stage")
     disable_progress_bar()
-    loaded: Any = MiniMindVLM.from_pretrained(directory, output_loading_info=True, dtype=torch.float32)
+    try:
+        loaded: Any = MiniMindVLM.from_pretrained(directory, output_loading_info=True, **options)
+    except (OSError, SafetensorError) as error:
+        raise FvrecError(f"checkpoint cannot be read ({error}): run fvrec run", where=directory) from error
     model, info = loaded
     problems = {kind: sorted(map(str, info[kind])) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
     if any(problems.values()):

@@ -17,7 +17,10 @@ CONFIDENCE_BY_ORIGIN: dict[Origin, float] = {"source": 0.9, "rule": 0.7, "unknow
 
 @dataclass(frozen=True)
 class Sample:
-    """A prompt with its target text. ``image_sha256`` and ``image_path`` are empty when no image is shown."""
+    """A prompt with its target text. ``image_sha256`` and ``image_path`` are empty when no image is shown.
+
+    ``view``: which augmented view of the photo is shown (empty: the photo itself); drawn in training, never stored.
+    """
 
     item_id: str
     inputs: str
@@ -25,6 +28,7 @@ class Sample:
     target: str
     image_sha256: str = ""
     image_path: str = ""
+    view: str = ""
 
     @property
     def prompt(self) -> str:

