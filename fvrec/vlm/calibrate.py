@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from dataclasses import field as column  # ``field`` is an attribute's name here
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,16 @@ from scipy.special import log_softmax, logsumexp
 from fvrec.artifacts import atomic_write, digest_bytes, digest_file, digest_json
 from fvrec.errors import FvrecError
 from fvrec.schema import SCHEMA_VERSION, UNKNOWN, VALUES
+from fvrec.vlm.decoding_types import Decision, FieldScores
 
 Floats = NDArray[np.float64]
+Probabilities = NDArray[np.floating[Any]]
 
 CALIBRATION_FILE = "calibration.json"
 LEAST_ITEMS = 20
 """With fewer labelled items than this a field keeps temperature 1: the fit would follow single products."""
 _LIMITS = (0.05, 20.0)
 _RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is answered in one field, and how sure: ``confidence`` in [0, 1]."""
-
-    value: str
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -56,16 +51,14 @@ class FieldCalibration:
     nll_after: float = math.nan
     f1_gain: float = 0.0
 
-    def apply(self, log_probs: NDArray[np.floating[Any]], name: str, *, abstain: bool = False) -> Choice:
-        """The most probable value and its scaled probability. ``log_probs``: ``[V]`` over ``VALUES[name]``."""
+    def apply(self, name: str, log_probs: Probabilities, greedy: int, *, abstain: bool = False) -> Decision:
+        """The value that was decoded and its scaled probability; ``unknown`` below the threshold if ``abstain``."""
         scaled = log_softmax(np.asarray(log_probs, dtype=np.float64) / self.temperature)
-        best = int(scaled.argmax())
-        confidence = float(min(math.exp(scaled[best]), 1.0))
-        value = VALUES[name][best]
-        if abstain and value != UNKNOWN and confidence < self.threshold:
-            unknown = VALUES[name].index(UNKNOWN)
-            return Choice(UNKNOWN, float(min(math.exp(scaled[unknown]), 1.0)))
-        return Choice(value, confidence)
+        confidence = math.exp(min(scaled[greedy], 0.0))
+        if abstain and VALUES[name][greedy] != UNKNOWN and confidence < self.threshold:
+            greedy = VALUES[name].index(UNKNOWN)
+            confidence = math.exp(min(scaled[greedy], 0.0))
+        return Decision(VALUES[name][greedy], confidence)
 
 
 _PLAIN = FieldCalibration()
@@ -75,12 +68,12 @@ _PLAIN = FieldCalibration()
 class VariantCalibration:
     """All fields under one input variant; a field that it does not name keeps temperature 1."""
 
-    fields: Mapping[str, FieldCalibration] = field(default_factory=dict)
+    fields: Mapping[str, FieldCalibration] = column(default_factory=dict)
     abstain: bool = False
 
-    def apply(self, name: str, log_probs: NDArray[np.floating[Any]]) -> Choice:
-        """The answer in field ``name``. ``log_probs``: ``[V]`` over ``VALUES[name]``, in that order."""
-        return self.fields.get(name, _PLAIN).apply(log_probs, name, abstain=self.abstain)
+    def apply(self, field: str, log_probs: Probabilities, greedy: int) -> Decision:
+        """The hook of ``fvrec.vlm.decoding_types.Calibration``: ``[V]`` over ``VALUES[field]``, and the decoded index."""
+        return self.fields.get(field, _PLAIN).apply(field, log_probs, greedy, abstain=self.abstain)
 
 
 @dataclass(frozen=True)
@@ -140,16 +133,14 @@ def weights_digest(directory: Path) -> str:
 
 
 def fit(
-    log_probs: Mapping[str, NDArray[np.floating[Any]]], labels: Mapping[str, Sequence[str]], *, seed: int
+    scores: Sequence[FieldScores], labels: Mapping[str, Sequence[str]], *, seed: int
 ) -> dict[str, FieldCalibration]:
     """Temperature and abstention threshold of each field of one input variant.
 
-    log_probs: field -> ``[N, V]`` over ``VALUES[field]``; labels: field -> ``[N]`` values, ``unknown`` where the item
-    carries no label (it is left out). FvrecError when a label is none of the field's values.
+    scores: ``N`` readings. labels: field -> ``N`` values, ``unknown`` where the item carries no label (it is left out).
+    FvrecError when a label is none of the field's values.
     """
-    return {
-        name: _fit_field(name, np.asarray(log_probs[name], dtype=np.float64), labels[name], seed) for name in labels
-    }
+    return {name: _fit_field(name, scores, found, seed) for name, found in labels.items()}
 
 
 def fit_temperature(log_probs: Floats, targets: NDArray[np.int64]) -> float:
@@ -186,22 +177,22 @@ def best_threshold(confidence: Floats, correct: Floats, *, seed: int) -> tuple[f
     return float(confidence[order[best]]), float(gain)
 
 
-def _fit_field(name: str, log_probs: Floats, labels: Sequence[str], seed: int) -> FieldCalibration:
+def _fit_field(name: str, scores: Sequence[FieldScores], labels: Sequence[str], seed: int) -> FieldCalibration:
     values = {value: index for index, value in enumerate(VALUES[name])}
     foreign = sorted(set(labels) - set(values))
     if foreign:
         raise FvrecError("a label is none of the field's values", where=name, found=foreign[0], allowed=VALUES[name])
-    rows = np.array([row for row, label in enumerate(labels) if label != UNKNOWN], dtype=np.int64)
+    rows = [(one, label) for one, label in zip(scores, labels, strict=True) if label != UNKNOWN]
     if len(rows) < LEAST_ITEMS:
         return FieldCalibration(items=len(rows))
-    targets = np.array([values[labels[row]] for row in rows], dtype=np.int64)
-    chosen = log_probs[rows]
-    temperature = fit_temperature(chosen, targets)
-    scaled = log_softmax(chosen / temperature, axis=1)
-    answer = scaled.argmax(axis=1)
-    confidence = np.where(answer == values[UNKNOWN], 0.0, np.exp(scaled.max(axis=1)))
-    threshold, gain = best_threshold(confidence, (answer == targets).astype(np.float64), seed=seed)
-    before, after = _nll(chosen, targets, 1.0), _nll(chosen, targets, temperature)
+    targets = np.array([values[label] for _, label in rows], dtype=np.int64)
+    answers = np.array([one.greedy[name] for one, _ in rows], dtype=np.int64)
+    log_probs = np.array([one.log_probs[name] for one, _ in rows], dtype=np.float64)
+    temperature = fit_temperature(log_probs, targets)
+    stated = np.exp(log_softmax(log_probs / temperature, axis=1))[np.arange(len(rows)), answers]
+    confidence = np.where(answers == values[UNKNOWN], 0.0, stated)
+    threshold, gain = best_threshold(confidence, (answers == targets).astype(np.float64), seed=seed)
+    before, after = _nll(log_probs, targets, 1.0), _nll(log_probs, targets, temperature)
     return FieldCalibration(temperature, threshold, len(rows), before, after, gain)
 
 

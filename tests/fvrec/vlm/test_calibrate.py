@@ -22,8 +22,13 @@ from fvrec.vlm.calibrate import (
     fit_temperature,
     weights_digest,
 )
+from fvrec.vlm.decoding_types import FieldScores
 
 COLOURS = VALUES["color"]
+
+
+def scores(log_probs: np.ndarray) -> list[FieldScores]:
+    return [FieldScores({"color": row}, {"color": int(row.argmax())}) for row in log_probs]
 
 
 def overconfident(n: int, temperature: float, seed: int) -> tuple[np.ndarray, list[str]]:
@@ -44,10 +49,13 @@ def test_the_known_temperature_is_found(temperature: float) -> None:
 
 
 def test_scaling_mends_unseen_answers_and_never_moves_the_choice() -> None:
-    fitted = fit(*({"color": part} for part in overconfident(2000, 3.0, seed=2)), seed=0)["color"]
+    log_probs, labels = overconfident(2000, 3.0, seed=2)
+    fitted = fit(scores(log_probs), {"color": labels}, seed=0)["color"]
     assert fitted.nll_after < fitted.nll_before
     log_probs, labels = overconfident(4000, 3.0, seed=3)
-    plain, scaled = ([one.apply(row, "color") for row in log_probs] for one in (FieldCalibration(), fitted))
+    plain, scaled = (
+        [one.apply("color", row, int(row.argmax())) for row in log_probs] for one in (FieldCalibration(), fitted)
+    )
     assert [choice.value for choice in plain] == [choice.value for choice in scaled]
     correct = np.array([choice.value == label for choice, label in zip(plain, labels, strict=True)], dtype=float)
     before, after = (ece(np.array([choice.confidence for choice in chosen]), correct) for chosen in (plain, scaled))
@@ -58,14 +66,14 @@ def test_scaling_mends_unseen_answers_and_never_moves_the_choice() -> None:
 def test_unlabelled_items_and_small_samples_move_nothing() -> None:
     log_probs, labels = overconfident(LEAST_ITEMS + 5, 3.0, seed=4)
     few = [label if row < LEAST_ITEMS - 1 else UNKNOWN for row, label in enumerate(labels)]
-    fitted = fit({"color": log_probs}, {"color": few}, seed=0)["color"]
+    fitted = fit(scores(log_probs), {"color": few}, seed=0)["color"]
     assert (fitted.temperature, fitted.threshold, fitted.items) == (1.0, 0.0, LEAST_ITEMS - 1)
-    assert fit({"color": log_probs}, {"color": labels}, seed=0)["color"].temperature > 1.5
+    assert fit(scores(log_probs), {"color": labels}, seed=0)["color"].temperature > 1.5
 
 
 def test_a_foreign_label_is_an_error() -> None:
     with pytest.raises(FvrecError, match="crimson"):
-        fit({"color": np.zeros((1, len(COLOURS)))}, {"color": ["crimson"]}, seed=0)
+        fit(scores(np.zeros((1, len(COLOURS)))), {"color": ["crimson"]}, seed=0)
 
 
 def test_a_threshold_is_set_where_it_pays_and_only_there() -> None:
@@ -78,13 +86,14 @@ def test_a_threshold_is_set_where_it_pays_and_only_there() -> None:
 
 def test_abstention_happens_only_when_asked_for() -> None:
     log_probs = np.log(np.full(len(COLOURS), 0.4 / (len(COLOURS) - 1)))
-    log_probs[COLOURS.index("red")] = np.log(0.6)
+    red = COLOURS.index("red")
+    log_probs[red] = np.log(0.6)
     calibration = Calibration("w", {"image": {"color": FieldCalibration(threshold=0.7)}})
-    assert calibration.of("image").apply("color", log_probs).value == "red"
-    unsure = calibration.of("image", abstain=True).apply("color", log_probs)
+    assert calibration.of("image").apply("color", log_probs, red).value == "red"
+    unsure = calibration.of("image", abstain=True).apply("color", log_probs, red)
     assert unsure.value == UNKNOWN
     assert unsure.confidence == pytest.approx(0.4 / (len(COLOURS) - 1))
-    assert calibration.of("title", abstain=True).apply("color", log_probs).value == "red"
+    assert calibration.of("title", abstain=True).apply("color", log_probs, red).value == "red"
 
 
 def test_it_comes_back_from_disk_and_belongs_to_its_weights(tmp_path: Path) -> None:
@@ -131,3 +140,10 @@ def test_the_digest_follows_the_weights_and_their_base(tmp_path: Path) -> None:
     assert len({first, second, weights_digest(tmp_path)}) == 3
     with pytest.raises(FvrecError, match="no weights"):
         weights_digest(tmp_path / "nowhere")
+
+
+def test_the_decoded_value_keeps_its_own_probability() -> None:
+    # A walk over the tokens of long values may end beside the most probable value.
+    log_probs = np.log(np.array([0.5, 0.3, *[0.2 / (len(COLOURS) - 2)] * (len(COLOURS) - 2)]))
+    decided = FieldCalibration().apply("color", log_probs, 1)
+    assert (decided.value, decided.confidence) == (COLOURS[1], pytest.approx(0.3))
