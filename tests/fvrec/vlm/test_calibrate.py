@@ -13,16 +13,9 @@ from scipy.special import log_softmax
 from fvrec.errors import FvrecError
 from fvrec.evaluation.reliability import ece
 from fvrec.schema import UNKNOWN, VALUES
-from fvrec.vlm.calibrate import (
-    LEAST_ITEMS,
-    Calibration,
-    FieldCalibration,
-    best_threshold,
-    fit,
-    fit_temperature,
-    weights_digest,
-)
+from fvrec.vlm.calibrate import Calibration, FieldCalibration, weights_digest
 from fvrec.vlm.decoding_types import FieldScores
+from fvrec.vlm.temperature import LEAST_ITEMS, best_threshold, fit, fit_temperature
 
 COLOURS = VALUES["color"]
 
