@@ -66,7 +66,7 @@ class VariantCalibration:
     abstain: bool = False
 
     def apply(self, field: str, log_probs: Probabilities, greedy: int) -> Decision:
-        """The hook of ``fvrec.vlm.decoding_types.Calibration``: ``[V]`` over ``VALUES[field]``, and what was decoded."""
+        """The hook ``fvrec.vlm.decoding_types.Calibration``: ``[V]`` over ``VALUES[field]``, and what was decoded."""
         return self.fields.get(field, _PLAIN).apply(field, log_probs, greedy, abstain=self.abstain)
 
 
