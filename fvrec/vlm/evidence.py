@@ -1,0 +1,75 @@
+"""Where a value was read: each grid cell of the photo is hidden in turn, and what that costs the value is its evidence.
+
+Occlusion (Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks") on the tower's feature
+cells: a hidden cell is replaced by the mean of the others, and all cells go through the model in one batch. A cell's
+deep features also see around it, so the map says where the features that count are, to within the tower's receptive
+field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from fvrec.errors import FvrecError
+
+Score = Callable[[Tensor], NDArray[np.floating]]
+"""``[B, T, D]`` features -> ``[B]`` log-probabilities of one value."""
+_HEAT = (255, 40, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """For the answer ``value`` in ``field``: ``map`` ``[rows, cols]`` in [0, 1], its largest entry 1.
+
+    drop: by how much the log-probability of the value falls when the cell of that entry is hidden, in nats. Where
+    hiding no cell makes the value less probable the map is 0 throughout and drop is 0.
+    """
+
+    field: str
+    value: str
+    map: NDArray[np.float32]
+    drop: float
+
+
+def occlusion_drops(features: Tensor, score: Score) -> NDArray[np.float64]:
+    """``[T]``: how far the score falls when cell t of ``features`` ``[T, D]`` is hidden. Negative where it rises."""
+    cells = features.shape[0]
+    if cells < 2:
+        raise FvrecError("a map needs a grid of cells", found=cells, allowed="2 or more")
+    others = (features.sum(dim=0, keepdim=True) - features) / (cells - 1)  # [T, D]
+    hidden = features.repeat(cells, 1, 1)  # [T, T, D]
+    hidden[torch.arange(cells), torch.arange(cells)] = others
+    scores = np.asarray(score(torch.cat([features.unsqueeze(0), hidden])), dtype=np.float64)
+    drops: NDArray[np.float64] = scores[0] - scores[1:]
+    return drops
+
+
+def as_evidence(field: str, value: str, drops: NDArray[np.float64]) -> Evidence:
+    """The square map of a grid's drops ``[T]``; what speaks against the value is 0."""
+    side = math.isqrt(len(drops))
+    if side * side != len(drops):
+        raise FvrecError("the cells are no square grid", found=len(drops))
+    positive = np.maximum(drops, 0.0).reshape(side, side)
+    largest = float(positive.max())
+    scaled = positive / largest if largest > 0 else positive
+    return Evidence(field, value, scaled.astype(np.float32), largest)
+
+
+def overlay(image: Image.Image, evidence: NDArray[np.floating], size: int = 224) -> Image.Image:
+    """The photo in the square that the tower sees, with its evidence ``[rows, cols]`` glowing over it."""
+    from fvrec.vlm.pixels import to_pixels
+
+    photo = to_pixels(image, size).astype(np.float32)
+    grey = photo.mean(axis=2, keepdims=True)
+    cells = Image.fromarray((np.clip(evidence, 0, 1) * 255).astype(np.uint8), mode="L")
+    heat = np.asarray(cells.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / 255
+    mixed = (0.65 * grey + 0.35 * photo) * (1 - 0.7 * heat) + 0.7 * heat * np.array(_HEAT, dtype=np.float32)
+    return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8), mode="RGB")
