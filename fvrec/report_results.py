@@ -9,6 +9,7 @@ from dataclasses import asdict
 from fvrec.config import DRAWN
 from fvrec.records import Metric
 from fvrec.report import DIFFERENCE, ReportData
+from fvrec.report_confidence import CONFIDENCE_METRICS, confidence_tables
 from fvrec.report_tables import Table, choose, environment, pivot
 
 _LISTS_AT = 10
@@ -16,7 +17,9 @@ _LISTS_AT = 10
 
 def results_page(data: ReportData) -> str:
     """Markdown: commands, splits, extraction by model and input variant, per field, rerank, list policy."""
-    extraction = [row for row in data.of_stage("extraction") if row.split == "test" and not row.slice]
+    tested = [row for row in data.of_stage("extraction") if row.split == "test"]
+    extraction = [row for row in tested if not row.slice and row.metric not in CONFIDENCE_METRICS]
+    variants = sorted({(row.mode, row.inputs) for row in extraction})
     return (
         environment()
         .get_template("results.md.j2")
@@ -24,15 +27,18 @@ def results_page(data: ReportData) -> str:
             data=data,
             command=_command(data),
             profile=pivot(_profile(data), row=("metric", "split"), column="source"),
-            overall=pivot([row for row in extraction if not row.field], row=("inputs", "metric"), column="model"),
+            overall=pivot(
+                [row for row in extraction if not row.field], row=("mode", "inputs", "metric"), column="model"
+            ),
             fields={
-                inputs: pivot(
-                    [row for row in extraction if row.field and row.inputs == inputs],
+                f"{mode}, {inputs}": pivot(
+                    [row for row in extraction if row.field and (row.mode, row.inputs) == (mode, inputs)],
                     row=("field", "metric"),
                     column="model",
                 )
-                for inputs in sorted({row.inputs for row in extraction})
+                for mode, inputs in variants
             },
+            confidence=confidence_tables([*tested, *choose(data.of_stage("extraction"), "temperature")]),
             training=pivot(data.of_stage("features", "pretrain", "sft", "lora"), row="metric", column="stage"),
             rerank=_levels(data, "rerank"),
             rerank_paired=_paired(data, "rerank"),

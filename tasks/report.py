@@ -11,6 +11,7 @@ from fvrec.config import Settings
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import Run
 from fvrec.report import EXTRACTION_MODELS, ReportData, render_all
+from fvrec.report_figures import EVIDENCE, RELIABILITY, render_figures
 from tasks.context import Context
 from tasks.lineage import check_lineage, made_by
 from tasks.record import command_of
@@ -29,6 +30,7 @@ REPORTED = (
 FILES = (
     *("data_profile.md", "extraction_compare.md", "extraction_cases_base.md"),
     *(f"extraction_{model}.json" for model in EXTRACTION_MODELS),
+    *(RELIABILITY, EVIDENCE),
     *("rerank_report.md", "rl_report.md", "README_run.md"),
 )
 
@@ -113,17 +115,19 @@ def collect(settings: Settings) -> ReportData:
     external=_reported_runs,
 )
 def reports(context: Context) -> None:
-    """Every Markdown and JSON-lines report, from warehouse rows."""
-    for path, text in _rendered(context.settings).items():
-        atomic_write(context.build(path), text)
+    """Every Markdown and JSON-lines report, and the plots in them, from warehouse rows."""
+    for path, content in _rendered(context.settings).items():
+        atomic_write(context.build(path), content)
 
 
-def _rendered(settings: Settings) -> dict[Path, str]:
-    texts = {settings.reports / name: text for name, text in render_all(collect(settings)).items()}
+def _rendered(settings: Settings) -> dict[Path, str | bytes]:
+    data = collect(settings)
+    texts = {settings.reports / name: text for name, text in render_all(data).items()}
     empty = [path for path, text in texts.items() if path.suffix == ".md" and len(text.splitlines()) < 5]
     if empty:
         raise SanityError("a report has no content", where=empty[0])
-    return texts
+    figures = render_figures(data.curves, data.items, settings.root)
+    return {**texts, **{settings.reports / name: picture for name, picture in figures.items()}}
 
 
 @stage(

@@ -198,11 +198,22 @@ def _train(
             log_file=settings.logs / f"train_{method}.log",
             show_progress=visible(),
         )
+    if method != "pretrain":
+        _record_training(context, written)
     _check_learned(outcome, method)
     _check_writing(settings, method, written, samples, cache)
     write.save_curves(context.database, context.run_id, outcome.curve)
     context.save_metrics(_outcome_metrics(outcome, method))
     atomic_write(settings.logs / "train_config.md", _describe_plans(settings))
+
+
+def _record_training(context: Context, adapter: Path) -> None:
+    """Leave beside an adapter which photos and groups it has seen: whoever scores it elsewhere must know."""
+    from fvrec.vlm.trained_on import TrainingRecord
+
+    settings = context.settings
+    items = context.warehouse.items(settings.source, ["train"])
+    TrainingRecord.of(items, source=settings.source, preset=settings.preset).write(adapter)
 
 
 def _outcome_metrics(outcome: TrainingOutcome, method: str) -> list[Metric]:

@@ -131,6 +131,7 @@ def _per_field(scored: Sequence[FieldScore], seed: int) -> list[Metric]:
         metrics += [
             replace(_with_interval("accuracy", score.correct, seed), field=score.field),
             Metric("extraction", "majority_share", score.majority_share, field=score.field, n=n),
+            Metric("extraction", "field_f1", score.micro_f1, field=score.field, n=n),
             Metric("extraction", "macro_f1", score.macro_f1(), field=score.field, n=n),
             Metric("extraction", "macro_f1_frequent", score.macro_f1(at_least=FREQUENT), field=score.field, n=n),
         ]

@@ -47,6 +47,12 @@ class FieldScore:
         """Accuracy of always answering the most frequent true value. NaN without items."""
         return Counter(self.true).most_common(1)[0][1] / len(self.true) if self.true else float("nan")
 
+    @property
+    def micro_f1(self) -> float:
+        """2 TP / (claims + labels); an invalid answer is a wrong claim, ``unknown`` is none. NaN without items."""
+        claims = sum(predicted != UNKNOWN for predicted in self.predicted)
+        return float(2 * self.correct.sum() / (claims + len(self.true))) if self.true else float("nan")
+
     def macro_f1(self, *, at_least: int = 1) -> float:
         """Mean F1 over the values that ``at_least`` so many items truly have. NaN when there is none."""
         labels = sorted(value for value, count in Counter(self.true).items() if count >= at_least)

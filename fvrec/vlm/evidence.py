@@ -15,14 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from fvrec.errors import FvrecError
 
 Score = Callable[[Tensor], NDArray[np.floating]]
 """``[B, T, D]`` features -> ``[B]`` log-probabilities of one value."""
-_HEAT = (255, 40, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +59,3 @@ def as_evidence(field: str, value: str, drops: NDArray[np.float64]) -> Evidence:
     largest = float(positive.max())
     scaled = positive / largest if largest > 0 else positive
     return Evidence(field, value, scaled.astype(np.float32), largest)
-
-
-def overlay(image: Image.Image, evidence: NDArray[np.floating], size: int = 224) -> Image.Image:
-    """The photo in the square that the tower sees, with its evidence ``[rows, cols]`` glowing over it."""
-    from fvrec.vlm.pixels import to_pixels
-
-    photo = to_pixels(image, size).astype(np.float32)
-    grey = photo.mean(axis=2, keepdims=True)
-    cells = Image.fromarray((np.clip(evidence, 0, 1) * 255).astype(np.uint8), mode="L")
-    heat = np.asarray(cells.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / 255
-    mixed = (0.65 * grey + 0.35 * photo) * (1 - 0.7 * heat) + 0.7 * heat * np.array(_HEAT, dtype=np.float32)
-    return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8), mode="RGB")
