@@ -40,7 +40,7 @@ def read_image(path: Path, *, at_least: int | None = None) -> Image.Image:
     at_least: a large JPEG may be decoded at a fraction of its size, each side still this many pixels or more.
     Raises ImageError.
     """
-    return _decode(_read_bytes(path), at_least)
+    return _decode(read_bytes(path), at_least)
 
 
 def decode_image(data: bytes, *, at_least: int | None = None) -> Image.Image:
@@ -53,14 +53,15 @@ def decode_image(data: bytes, *, at_least: int | None = None) -> Image.Image:
 def inspect_image(path: Path) -> Inspection:
     """Hash and decode one file; a failure is a result, not an exception."""
     try:
-        data = _read_bytes(path)
+        data = read_bytes(path)
         _decode(data, at_least=224)
     except ImageError as problem:
         return Inspection(reason=problem.reason, detail=str(problem))
     return Inspection(sha256=hashlib.sha256(data).hexdigest())
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes. ImageError when it is absent, unreadable or too large."""
     try:
         if not path.is_file():
             raise ImageError(IMAGE_MISSING, "no such file")

@@ -38,7 +38,7 @@ def _extract(context: Context, model: str) -> None:
     from fvrec.vlm.samples import extraction_sample
 
     settings = context.settings
-    extractor = Extractor.load(
+    extractor = Extractor.assemble(
         model,
         base=base_dir(settings),
         tokenizer=tokenizer_dir(settings),
@@ -54,7 +54,7 @@ def _extract(context: Context, model: str) -> None:
     ]
     cache = open_features(context)
     with fitting_threads(settings):
-        predictions = extractor.extract(samples, cache, progress=bar(f"extract with {model}"))
+        predictions = extractor.predict(samples, cache, progress=bar(f"extract with {model}"))
     if not predictions:
         raise SanityError("nothing was extracted: val and test hold no items", where=f"model {model}")
     check_answers(predictions, model, settings)

@@ -269,7 +269,7 @@ def _check_writing(
     from fvrec.vlm.extract import Extractor
 
     is_base = method == "pretrain"
-    extractor = Extractor.load(
+    extractor = Extractor.assemble(
         "base" if is_base else method,
         base=written if is_base else base_dir(settings),
         tokenizer=tokenizer_dir(settings),
@@ -277,7 +277,7 @@ def _check_writing(
         max_length=settings.budget.max_length,
     )
     with fitting_threads(settings):
-        predictions = extractor.extract(sample(samples, settings.seed), cache)
+        predictions = extractor.predict(sample(samples, settings.seed), cache)
     if is_base:
         check_captions([prediction.raw_output for prediction in predictions])
     else:

@@ -62,7 +62,7 @@ def train(model: MiniMindVLM, samples: list[Sample], collator: TrainingCollator,
 
 
 def extractor(trained: Trained, name: str) -> Extractor:
-    return Extractor.load(
+    return Extractor.assemble(
         name,
         base=trained.folder / "base",
         tokenizer=trained.folder / "tokenizer",
@@ -73,7 +73,7 @@ def extractor(trained: Trained, name: str) -> Extractor:
 
 def predict(trained: Trained, name: str, items: list[Item]) -> list[Prediction]:
     samples = [extraction_sample(item, "image") for item in items]
-    return extractor(trained, name).extract(samples, trained.collator.cache, batch_size=7)
+    return extractor(trained, name).predict(samples, trained.collator.cache, batch_size=7)
 
 
 @pytest.mark.parametrize("name", ["sft", "lora"])
@@ -100,8 +100,8 @@ def test_the_base_writes_titles_not_json(trained: Trained, items: list[Item]) ->
 def test_batching_does_not_change_answers(trained: Trained, items: list[Item]) -> None:
     samples = [extraction_sample(item, inputs) for item in items[:6] for inputs in ("image", "title", "image_title")]
     one = extractor(trained, "lora")
-    alone = [one.extract([sample], trained.collator.cache)[0].raw_output for sample in samples]
-    together = [p.raw_output for p in one.extract(samples, trained.collator.cache, batch_size=5)]
+    alone = [one.predict([sample], trained.collator.cache)[0].raw_output for sample in samples]
+    together = [p.raw_output for p in one.predict(samples, trained.collator.cache, batch_size=5)]
     assert together == alone
 
 
