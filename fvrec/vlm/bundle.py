@@ -19,7 +19,8 @@ from fvrec.vlm.weights import BASE_FILE
 
 BUNDLE_FILE = "bundle.json"
 CALIBRATION_FILE = "calibration.json"
-"""Beside the adapter (or in the bundle), when confidences were calibrated."""
+"""In a bundle, when confidences were calibrated. In a run's ``outputs`` it is ``calibration/<model folder>.json``:
+the folder of an adapter is whole when its training ends, and val is read with it only then."""
 _VERSION = 1
 _WANTED = "an adapter of the sft or lora stage, the base beside its tokenizer, or an exported bundle"
 
@@ -95,8 +96,9 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _if_there(folder: Path) -> Path | None:
-    file = folder / CALIBRATION_FILE
-    return file if file.is_file() else None
+    outputs = folder.resolve().parent.parent
+    places = (folder / CALIBRATION_FILE, outputs / "calibration" / f"{folder.resolve().name}.json")
+    return next((file for file in places if file.is_file()), None)
 
 
 def _checked(files: ModelFiles) -> ModelFiles:

@@ -22,11 +22,10 @@ from scipy.special import log_softmax
 from fvrec.artifacts import atomic_write, digest_bytes, digest_file, digest_json
 from fvrec.errors import FvrecError
 from fvrec.schema import SCHEMA_VERSION, UNKNOWN, VALUES
+from fvrec.vlm.bundle import ModelFiles
 from fvrec.vlm.decoding_types import Decision
 
 Probabilities = NDArray[np.floating[Any]]
-
-CALIBRATION_FILE = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -76,17 +75,25 @@ class Calibration:
 
     weights_sha256: str
     variants: Mapping[str, Mapping[str, FieldCalibration]]
+    abstain: bool = False
+    """Whether answers below their field's threshold become ``unknown``: the caller's choice, not kept in the file."""
 
-    def of(self, inputs: str, *, abstain: bool = False) -> VariantCalibration:
+    def of(self, inputs: str) -> VariantCalibration:
         """What applies to one input variant; temperature 1 throughout where it was never fitted."""
-        return VariantCalibration(self.variants.get(inputs, {}), abstain)
+        return VariantCalibration(self.variants.get(inputs, {}), self.abstain)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what is answered."""
+        return digest_json([self.weights_sha256, _plain(self.variants), self.abstain])
 
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
-        variants = {
-            inputs: {name: asdict(one) for name, one in fields.items()} for inputs, fields in self.variants.items()
+        body = {
+            "schema_version": SCHEMA_VERSION,
+            "weights_sha256": self.weights_sha256,
+            "variants": _plain(self.variants),
         }
-        body = {"schema_version": SCHEMA_VERSION, "weights_sha256": self.weights_sha256, "variants": variants}
         # JSON has no NaN: what was not measured is null.
         atomic_write(path, json.dumps(_without_nan(body), indent=1) + "\n")
 
@@ -111,6 +118,13 @@ class Calibration:
                 "the calibration belongs to other weights", where=path, found=found, allowed=weights_sha256
             )
         return cls(found, variants)
+
+
+def stored_calibration(files: ModelFiles) -> Calibration | None:
+    """The one that lies with a model; None when there is none. FvrecError when it is of other weights."""
+    if files.calibration is None:
+        return None
+    return Calibration.load(files.calibration, weights_sha256=weights_digest(files.adapter or files.base))
 
 
 def weights_digest(directory: Path) -> str:
@@ -138,3 +152,7 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nan(one) for key, one in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _plain(variants: Mapping[str, Mapping[str, FieldCalibration]]) -> dict[str, Any]:
+    return {inputs: {name: asdict(one) for name, one in fields.items()} for inputs, fields in variants.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,21 @@ class Calibration(Protocol):
     """
 
     def apply(self, field: str, log_probs: NDArray[np.float32], greedy: int) -> Decision: ...
+
+
+@runtime_checkable
+class CalibrationByInputs(Protocol):
+    """One calibration for each input variant: how sure a model may be depends on what it was shown."""
+
+    def of(self, inputs: str) -> Calibration: ...
+
+
+AnyCalibration = Calibration | CalibrationByInputs
+
+
+def for_inputs(calibration: AnyCalibration, inputs: str) -> Calibration:
+    """What applies to a sample of that input variant."""
+    return calibration.of(inputs) if isinstance(calibration, CalibrationByInputs) else calibration
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,10 +22,11 @@ from fvrec.prompts import PROMPT_PREFIX, texts_of
 from fvrec.records import Mode, Prediction
 from fvrec.schema import FIELDS, UNKNOWN, VALUES, parse_answer, render_answer
 from fvrec.vlm.bundle import locate
+from fvrec.vlm.calibrate import stored_calibration
 from fvrec.vlm.catalogue import read_catalogue
 from fvrec.vlm.collate import Encoder, FeatureSource, Fitted, image_features
 from fvrec.vlm.constrained import ConstrainedDecoder, DecodedField
-from fvrec.vlm.decoding_types import Calibration, Cut, Decision, FieldScores, Reading
+from fvrec.vlm.decoding_types import AnyCalibration, Cut, Decision, FieldScores, Reading, for_inputs
 from fvrec.vlm.features import FeatureCache
 from fvrec.vlm.generate import write_answers
 from fvrec.vlm.grammar import build_grammar
@@ -54,20 +55,22 @@ class Extractor:
     name: str
     model: MiniMindVLM
     encoder: Encoder
-    calibration: Calibration | None = None
+    calibration: AnyCalibration | None = None
     precision: Precision = "float32"
 
     @classmethod
     def load(
-        cls, path: Path | str, *, calibration: Calibration | None = None, precision: Precision = "float32"
+        cls, path: Path | str, *, calibration: AnyCalibration | None = None, precision: Precision = "float32"
     ) -> Extractor:
         """A model by its folder: an adapter, the base, or an exported bundle (``fvrec.vlm.bundle``).
 
-        FvrecError when a part is missing or damaged, or the adapter belongs to another base.
+        calibration: left out, it is the one that was fitted for these weights, where there is one. FvrecError when a
+        part is missing or damaged, or the adapter or the calibration belongs to other weights.
         """
         files = locate(Path(path))
         parts = {"base": files.base, "tokenizer": files.tokenizer, "adapter": files.adapter}
         loaded = cls.assemble(files.name, **parts, max_length=files.max_length)
+        calibration = stored_calibration(files) if calibration is None else calibration
         return replace(loaded, calibration=calibration, precision=precision)
 
     @classmethod
@@ -166,7 +169,7 @@ class Extractor:
         return [self._reading(one.sample, _scores(decoded, row)) for row, one in enumerate(batch)]
 
     def _reading(self, sample: Sample, scores: FieldScores) -> Reading:
-        decide = plain_decision if self.calibration is None else self.calibration.apply
+        decide = plain_decision if self.calibration is None else for_inputs(self.calibration, sample.inputs).apply
         decided = {field: decide(field, scores.log_probs[field], scores.greedy[field]) for field in FIELDS}
         confidence = {field: decision.confidence for field, decision in decided.items()}
         text = render_answer({field: decision.value for field, decision in decided.items()}, confidence)

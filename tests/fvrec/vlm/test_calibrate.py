@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +84,12 @@ def test_abstention_happens_only_when_asked_for() -> None:
     log_probs[red] = np.log(0.6)
     calibration = Calibration("w", {"image": {"color": FieldCalibration(threshold=0.7)}})
     assert calibration.of("image").apply("color", log_probs, red).value == "red"
-    unsure = calibration.of("image", abstain=True).apply("color", log_probs, red)
+    careful = replace(calibration, abstain=True)
+    assert careful.digest != calibration.digest
+    unsure = careful.of("image").apply("color", log_probs, red)
     assert unsure.value == UNKNOWN
     assert unsure.confidence == pytest.approx(0.4 / (len(COLOURS) - 1))
-    assert calibration.of("title", abstain=True).apply("color", log_probs, red).value == "red"
+    assert careful.of("title").apply("color", log_probs, red).value == "red"
 
 
 def test_it_comes_back_from_disk_and_belongs_to_its_weights(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ model may pick among their next tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,14 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, PreTrainedTokenizerFast, Qwen3Config
 
-from fvrec.errors import FvrecError
 from fvrec.prompts import PROMPT_SUFFIX, TURN_START
-from fvrec.schema import FIELDS, VALUES
 from fvrec.vlm.constrained import ConstrainedDecoder
-from fvrec.vlm.grammar import AnswerGrammar, agrees_with_text, build_grammar
+from fvrec.vlm.grammar import AnswerGrammar, build_grammar
 from fvrec.vlm.model import MiniMindVLM, MiniMindVlmConfig
-from fvrec.vlm.tokenizer import IMAGE_TOKEN, skeleton_pieces, token_id
-from fvrec.vlm.trie import build_trie
+from fvrec.vlm.tokenizer import IMAGE_TOKEN, token_id
 
 from . import tokenizers
 
