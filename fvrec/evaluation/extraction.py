@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fvrec.errors import FvrecError
-from fvrec.evaluation.confidence import confidence_report
+from fvrec.evaluation.confidence import Reliability, confidence_report
 from fvrec.evaluation.failures import CLASSES, failure_class
 from fvrec.evaluation.scores import FREQUENT, FieldScore, score_field
 from fvrec.records import Confusion, CurvePoint, Item, Metric, Prediction
@@ -54,28 +54,39 @@ def evaluate(
     """
     named = _variant(predictions, truth, split)
     scored = [score_field(name, predictions, truth) for name in fields]
-    confidence = confidence_report(scored, kind=kind, seed=seed)
     metrics = [
         *_rates(predictions, seed),
         *_per_field(scored, seed),
         *_overall(scored, seed),
         *_failures(predictions, truth, fields),
-        *confidence.metrics,
     ]
+    confidence = _stamped(confidence_report(scored, kind=kind, seed=seed), named, seed)
     variant = {"model": named.model, "inputs": named.inputs, "mode": named.mode}
     matrices = {score.field: Counter(zip(score.true, score.predicted, strict=True)) for score in scored}
     return Evaluation(
-        metrics=[replace(row, **variant, source=named.source, split=named.split, seed=seed) for row in metrics],
+        metrics=[*_named(metrics, named, seed), *confidence.metrics],
         confusions=[
             Confusion(**variant, split=named.split, field=name, true_value=true, predicted_value=predicted, n=count)
             for name, matrix in matrices.items()
             for (true, predicted), count in sorted(matrix.items())
         ],
-        curves=[
-            replace(point, params={**variant, "split": named.split, **point.params}) for point in confidence.curves
-        ],
+        curves=confidence.curves,
         correct={score.field: dict(zip(score.item_ids, score.correct.tolist(), strict=True)) for score in scored},
     )
+
+
+def evaluate_confidence(
+    predictions: Sequence[Prediction],
+    truth: Mapping[str, Item],
+    fields: Sequence[str],
+    *,
+    seed: int,
+    kind: str,
+    split: str = "",
+) -> Reliability:
+    """The part of ``evaluate`` that is about confidence, for confidences that came about otherwise."""
+    scored = [score_field(name, predictions, truth) for name in fields]
+    return _stamped(confidence_report(scored, kind=kind, seed=seed), _variant(predictions, truth, split), seed)
 
 
 def compare_modes(constrained: Evaluation, raw: Evaluation, *, seed: int) -> list[Metric]:
@@ -115,6 +126,17 @@ def _variant(predictions: Sequence[Prediction], truth: Mapping[str, Item], split
     if len(found) > 1:
         raise FvrecError("variants are scored one at a time", found=sorted(map(str, found))[:4])
     return found.pop()
+
+
+def _named(metrics: Sequence[Metric], named: _Variant, seed: int) -> list[Metric]:
+    variant = {"model": named.model, "inputs": named.inputs, "mode": named.mode}
+    return [replace(row, **variant, source=named.source, split=named.split, seed=seed) for row in metrics]
+
+
+def _stamped(confidence: Reliability, named: _Variant, seed: int) -> Reliability:
+    variant = {"model": named.model, "inputs": named.inputs, "mode": named.mode, "split": named.split}
+    curves = [replace(point, params={**variant, **point.params}) for point in confidence.curves]
+    return Reliability(_named(confidence.metrics, named, seed), curves)
 
 
 def _rates(predictions: Sequence[Prediction], seed: int) -> list[Metric]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from fvrec.evaluation.scores import label
 from fvrec.records import Item, Prediction
 from fvrec.schema import CONFIDENCE, FIELDS, UNKNOWN, VALUES
 
@@ -29,13 +30,9 @@ def failure_class(prediction: Prediction, item: Item, fields: Collection[str]) -
 
 def wrong_values(prediction: Prediction, item: Item, fields: Collection[str]) -> dict[str, tuple[str, str]]:
     """field -> (label, answer) where a schema-valid answer differs from the source's own label."""
-    labels = {
-        name: item.attributes[name].value
-        for name in fields
-        if item.attributes[name].origin == "source" and item.attributes[name].value != UNKNOWN
-    }
+    labels = {name: label(item, name) for name in fields}
     answers = prediction.attributes
-    return {name: (label, answers[name]) for name, label in labels.items() if answers[name] != label}
+    return {name: (true, answers[name]) for name, true in labels.items() if true not in (UNKNOWN, answers[name])}
 
 
 def _misplaced(text: str) -> bool:

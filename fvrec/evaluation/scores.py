@@ -61,14 +61,20 @@ class FieldScore:
         return float(f1_score(self.true, self.predicted, labels=labels, average="macro", zero_division=0))
 
 
+def label(item: Item, name: str) -> str:
+    """The source's own label; ``unknown`` where it gives none: what a rule read from the title judges nobody."""
+    attribute = item.attributes[name]
+    return attribute.value if attribute.origin == "source" else UNKNOWN
+
+
 def score_field(name: str, predictions: Sequence[Prediction], truth: Mapping[str, Item]) -> FieldScore:
     """Line up one field's labels and answers; items labelled ``unknown`` carry no label and are left out."""
     rows = []
     for prediction in predictions:
-        label = truth[prediction.item_id].attributes[name]
-        if label.origin == "source" and label.value != UNKNOWN:
+        true_value = label(truth[prediction.item_id], name)
+        if true_value != UNKNOWN:
             answer = prediction.attributes.get(name, INVALID)
             stated = 0.0 if answer in (UNKNOWN, INVALID) else float(prediction.confidence.get(name, 0.0))
-            rows.append((prediction.item_id, label.value, answer, stated))
+            rows.append((prediction.item_id, true_value, answer, stated))
     ids, true, predicted, confidence = zip(*rows, strict=True) if rows else ((), (), (), ())
     return FieldScore(name, tuple(ids), tuple(true), tuple(predicted), np.array(confidence, dtype=np.float64))

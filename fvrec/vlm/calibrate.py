@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as column  # ``field`` is an attribute's name here
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from scipy.special import log_softmax
 
 from fvrec.artifacts import atomic_write, digest_bytes, digest_file, digest_json
 from fvrec.errors import FvrecError
+from fvrec.records import Prediction
 from fvrec.schema import SCHEMA_VERSION, UNKNOWN, VALUES
 from fvrec.vlm.bundle import ModelFiles
-from fvrec.vlm.decoding_types import Decision
+from fvrec.vlm.decoding_types import Decision, Reading
 
 Probabilities = NDArray[np.floating[Any]]
 
@@ -125,6 +126,19 @@ def stored_calibration(files: ModelFiles) -> Calibration | None:
     if files.calibration is None:
         return None
     return Calibration.load(files.calibration, weights_sha256=weights_digest(files.adapter or files.base))
+
+
+def recalibrated(reading: Reading, calibration: VariantCalibration) -> Prediction:
+    """The prediction of a reading of mode ``constrained``, decided anew. FvrecError without distributions."""
+    if reading.scores is None:
+        raise FvrecError("only constrained readings can be calibrated", found=reading.prediction.mode)
+    scores = reading.scores
+    decided = {name: calibration.apply(name, scores.log_probs[name], scores.greedy[name]) for name in scores.log_probs}
+    return replace(
+        reading.prediction,
+        attributes={name: one.value for name, one in decided.items()},
+        confidence={name: one.confidence for name, one in decided.items()},
+    )
 
 
 def weights_digest(directory: Path) -> str:

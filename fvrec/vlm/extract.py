@@ -166,9 +166,10 @@ class Extractor:
     def _constrained(self, batch: Sequence[Fitted], cache: FeatureSource) -> list[Reading]:
         features = image_features([one.sample for one in batch], cache)
         decoded = self.decoder.decode([one.ids for one in batch], features)
-        return [self._reading(one.sample, _scores(decoded, row)) for row, one in enumerate(batch)]
+        return [self.decide(one.sample, _scores(decoded, row)) for row, one in enumerate(batch)]
 
-    def _reading(self, sample: Sample, scores: FieldScores) -> Reading:
+    def decide(self, sample: Sample, scores: FieldScores) -> Reading:
+        """What is answered to a sample with these distributions: a new calibration needs no new decoding."""
         decide = plain_decision if self.calibration is None else for_inputs(self.calibration, sample.inputs).apply
         decided = {field: decide(field, scores.log_probs[field], scores.greedy[field]) for field in FIELDS}
         confidence = {field: decision.confidence for field, decision in decided.items()}
