@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -50,8 +51,19 @@ def results_page(data: ReportData) -> str:
 
 def results_rows(data: ReportData) -> str:
     """Every metric row of the run's stages, one JSON object a line of one JSON list; value distributions left out."""
-    rows = [asdict(row) for row in data.metrics if row.metric not in ("value_count", "value_share")]
+    return rows_as_json([row for row in data.metrics if row.metric not in ("value_count", "value_share")])
+
+
+def rows_as_json(metrics: Sequence[Metric]) -> str:
+    """One JSON list, an object a row; what is not a number (no item to measure) is null."""
+    rows = [asdict(row) for row in metrics]
+    for row in rows:
+        row.update({name: None for name in ("value", "ci_low", "ci_high") if _is_nan(row[name])})
     return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows) + "\n]\n"
+
+
+def _is_nan(value: float | None) -> bool:
+    return value is not None and math.isnan(value)
 
 
 def _command(data: ReportData) -> str:

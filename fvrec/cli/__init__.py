@@ -10,14 +10,14 @@ import sys
 import typer
 from rich.markup import escape
 
-from fvrec.cli import pipeline, query, serving, source
+from fvrec.cli import extraction, pipeline, query, serving, source
 from fvrec.cli.common import err
 from fvrec.errors import FvrecError
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="From product photos to lists that explain themselves."
 )
-for group in (pipeline, query, source, serving):
+for group in (pipeline, extraction, query, source, serving):
     group.register(app)
 
 

@@ -10,12 +10,14 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from fvrec.errors import FvrecError
-from fvrec.imaging import IMAGE_MISSING
-from fvrec.records import Quarantined
-from fvrec.schema import FIELDS
+from fvrec.records import Inputs, Quarantined
+from fvrec.schema import FIELDS, SCHEMA_VERSION
 from fvrec.sources import Source
+from fvrec.vlm.calibrate import Calibration
 from fvrec.vlm.decoding_types import Reading
+from fvrec.vlm.extract import Extractor
 from fvrec.vlm.parts import KEY, Parts
+from fvrec.vlm.weights import model_digest
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 PART_ROWS = 512
@@ -71,8 +73,7 @@ def of_source(source: Source) -> Iterator[Product]:
         if isinstance(row, Quarantined):
             yield Product(f"(row {number + 1})", Path(row.path), problem=f"{row.reason}: {row.detail}")
         else:
-            problem = "" if row.image_path.is_file() else f"{IMAGE_MISSING}: no such file"
-            yield Product(row.item_id, row.image_path, row.title, row.description, problem)
+            yield Product(row.item_id, row.image_path, row.title, row.description)
 
 
 def stream(
@@ -100,6 +101,30 @@ def stream(
         raise FvrecError("there is nothing to read", where=parts.out)
     rows_in_all = parts.finish()
     return Streamed(rows_in_all, **counts, seconds=perf_counter() - started)
+
+
+def reader_of(extractor: Extractor, inputs: Inputs) -> Read:
+    """Reads products in mode ``constrained``, showing the model what the variant says."""
+
+    def read(products: Sequence[Product]) -> Sequence[Reading]:
+        images = None if inputs == "title" else [product.image for product in products]
+        titles = None if inputs == "image" else [product.title for product in products]
+        descriptions = None if inputs == "image" else [product.description for product in products]
+        return extractor.extract(images, titles, descriptions)
+
+    return read
+
+
+def identity_of(extractor: Extractor, inputs: Inputs, origin: str) -> dict[str, str]:
+    """What decides the rows of a table, apart from the products: weights, calibration, inputs, where they come from."""
+    calibration = extractor.calibration
+    return {
+        "weights": model_digest(extractor.model),
+        "calibration": calibration.digest if isinstance(calibration, Calibration) else "",
+        "inputs": inputs,
+        "from": origin,
+        "schema": str(SCHEMA_VERSION),
+    }
 
 
 def _lacking(
