@@ -66,8 +66,13 @@ class Extractor:
         FvrecError when a part is missing or damaged, or the adapter belongs to another base.
         """
         files = locate(Path(path))
-        parts = {"base": files.base, "tokenizer": files.tokenizer, "adapter": files.adapter}
-        loaded = cls.assemble(files.name, **parts, max_length=files.max_length)
+        loaded = cls.assemble(
+            files.name,
+            base=files.base,
+            tokenizer=files.tokenizer,
+            adapter=files.adapter,
+            max_length=files.max_length,
+        )
         return replace(loaded, calibration=calibration, precision=precision)
 
     @classmethod
