@@ -23,8 +23,9 @@ from torch.nn import functional
 from fvrec.vlm.collate import pad
 from fvrec.vlm.grammar import AnswerGrammar
 from fvrec.vlm.model import MiniMindVLM
-from fvrec.vlm.shared_prefix import OwnCache, Prefix, with_shared_prefix
+from fvrec.vlm.shared_prefix import OwnCache, Prefix
 from fvrec.vlm.trie import FieldTrie
+from fvrec.vlm.twin import decoding_twin
 
 SHORT_PREFIX = 16
 """So few shared tokens are cheaper kept with each sample's own."""
@@ -55,7 +56,7 @@ class ConstrainedDecoder:
     ) -> None:
         self.grammar = grammar
         self._pad_id = pad_id
-        self._model = with_shared_prefix(model, dtype)
+        self._model = decoding_twin(model, dtype)
         self._prefix = self._read_prefix(prefix_ids)
 
     @torch.inference_mode()
@@ -136,7 +137,7 @@ class _Batch:
         # A pad sees itself: a row of the softmax with nothing in it would be no number and spread.
         seen[:, column, start + column] = True
         positions = (self._lengths + column - (width - counts)).clamp_min(0)
-        hidden = self._forward(ids, features, seen, positions)
+        hidden = self._forward(ids, features, seen, positions, every_position=False)
         self.cache.length = end
         self._lengths = self._lengths + counts
         return hidden[:, -1]
@@ -147,9 +148,13 @@ class _Batch:
         ids = torch.tensor(trie.nodes).expand(rows, -1)
         tree = torch.from_numpy(trie.ancestry).expand(rows, -1, -1)
         before = self._filled[:, None, :start].expand(-1, len(trie.nodes), -1)
-        return self._forward(ids, None, torch.cat([before, tree], dim=2), self._lengths + torch.from_numpy(trie.depths))
+        seen = torch.cat([before, tree], dim=2)
+        positions = self._lengths + torch.from_numpy(trie.depths)
+        return self._forward(ids, None, seen, positions, every_position=True)
 
-    def _forward(self, ids: Tensor, features: Tensor | None, seen: Tensor, positions: Tensor) -> Tensor:
+    def _forward(
+        self, ids: Tensor, features: Tensor | None, seen: Tensor, positions: Tensor, *, every_position: bool
+    ) -> Tensor:
         hidden: Tensor = self._model.llm.model(
             inputs_embeds=self._model.embed(ids, features),
             attention_mask=seen.unsqueeze(1),
@@ -157,6 +162,7 @@ class _Batch:
             past_key_values=self.cache,
             use_cache=True,
             shared=self._shared,
+            every_position=every_position,
         ).last_hidden_state
         return hidden
 

@@ -68,8 +68,13 @@ class Extractor:
         part is missing or damaged, or the adapter or the calibration belongs to other weights.
         """
         files = locate(Path(path))
-        parts = {"base": files.base, "tokenizer": files.tokenizer, "adapter": files.adapter}
-        loaded = cls.assemble(files.name, **parts, max_length=files.max_length)
+        loaded = cls.assemble(
+            files.name,
+            base=files.base,
+            tokenizer=files.tokenizer,
+            adapter=files.adapter,
+            max_length=files.max_length,
+        )
         calibration = stored_calibration(files) if calibration is None else calibration
         return replace(loaded, calibration=calibration, precision=precision)
 

@@ -8,7 +8,6 @@ The model's own layers run unchanged; this is the attention function that they c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
-
-from fvrec.vlm.model import MiniMindVLM
 
 NAME = "fvrec_shared_prefix"
 
@@ -94,41 +91,32 @@ def attend(
 ) -> tuple[Tensor, None]:
     """query ``[B, H, L, D]``, own key and value ``[B, kv_heads, S, D]``, mask bool ``[B or 1, 1, L, S]``."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if shared is None:
+        gqa = query.shape[1] != key.shape[1]
+        mixed = functional.scaled_dot_product_attention(query, key, value, attention_mask, scale=scale, enable_gqa=gqa)
+    else:
+        prefix = shared.keys[module.layer_idx], shared.values[module.layer_idx]
+        mixed = _with_prefix(query, key, value, attention_mask, prefix, scale)
+    return mixed.transpose(1, 2).contiguous(), None
+
+
+def _with_prefix(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, prefix: tuple[Tensor, Tensor], scale: float
+) -> Tensor:
+    keys, values = prefix
     rows, heads, length, width = query.shape
     kv_heads = key.shape[1]
     grouped = query.reshape(rows, kv_heads, -1, width)  # [B, kv_heads, G*L, D]: a group's queries share keys
-    own = (grouped @ key.transpose(2, 3)).view(rows, kv_heads, -1, length, key.shape[2])  # [B, kv_heads, G, L, S]
-    if attention_mask is not None:
-        own = own.masked_fill(~attention_mask.unsqueeze(1), float("-inf"))
-    own = own.flatten(2, 3)
-    if shared is None:
-        weights = functional.softmax(own * scale, dim=-1, dtype=torch.float32).to(value.dtype)
-        mixed = weights @ value
-    else:
-        mixed = _with_prefix(grouped, own, value, shared.keys[module.layer_idx], shared.values[module.layer_idx], scale)
-    return mixed.reshape(rows, heads, length, width).transpose(1, 2).contiguous(), None
-
-
-def _with_prefix(grouped: Tensor, own: Tensor, value: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-    rows, kv_heads, queries, width = grouped.shape
-    together = grouped.transpose(0, 1).reshape(kv_heads, rows * queries, width)  # the batch's queries, a row each
-    common = (together @ keys.transpose(1, 2)).view(kv_heads, rows, queries, -1).transpose(0, 1)
+    own = grouped @ key.transpose(2, 3)  # [B, kv_heads, G*L, S]
+    if mask is not None:
+        own = own.unflatten(2, (-1, length)).masked_fill(~mask.unsqueeze(1), float("-inf")).flatten(2, 3)
+    together = grouped.transpose(0, 1).reshape(kv_heads, -1, width)  # the whole batch's queries, a row each
+    common = (together @ keys.transpose(1, 2)).view(kv_heads, rows, -1, keys.shape[1]).transpose(0, 1)
     scores = torch.cat([common, own], dim=-1) * scale
     weights = functional.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype)
     on_prefix, on_own = weights.split([keys.shape[1], own.shape[-1]], dim=-1)
-    from_prefix = on_prefix.transpose(0, 1).reshape(kv_heads, rows * queries, -1) @ values
-    return from_prefix.view(kv_heads, rows, queries, width).transpose(0, 1) + on_own @ value
+    from_prefix = on_prefix.transpose(0, 1).reshape(kv_heads, -1, keys.shape[1]) @ values
+    return (from_prefix.view(kv_heads, rows, -1, width).transpose(0, 1) + on_own @ value).reshape(query.shape)
 
 
 AttentionInterface.register(NAME, attend)
-
-
-def with_shared_prefix(model: MiniMindVLM, dtype: torch.dtype) -> MiniMindVLM:
-    """The same model with this attention. In its own dtype it shares the weights; in another it holds a copy."""
-    same = next(model.parameters()).dtype == dtype
-    kept: dict[int, Any] = {id(weight): weight for weight in model.parameters()} if same else {}
-    twin = deepcopy(model, kept).eval()
-    if not same:
-        twin.to(dtype).requires_grad_(False)
-    twin.llm.set_attn_implementation(NAME)
-    return twin
