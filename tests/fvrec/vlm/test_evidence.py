@@ -102,22 +102,26 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Extractor:
         image_token_id=token_id(encoder.tokenizer, IMAGE_TOKEN),
         seed=3,
     )
-    plan = TrainingPlan("pretrain", epochs=40, batch_size=8, learning_rate=3e-3, seed=1)
+    plan = TrainingPlan("pretrain", epochs=48, batch_size=8, learning_rate=3e-3, seed=1)
     collator = TrainingCollator(encoder, cache)
     samples = sft_samples(items, ("image",)).samples
     run_training(model, samples, collator, plan, output=folder / "m", log_file=folder / "log", show_progress=False)
     return Extractor("base", model.eval(), encoder)
 
 
-@pytest.mark.parametrize(("colour", "row", "column"), [("red", 1, 1), ("green", 4, 2), ("blue", 2, 5)])
-def test_the_map_lies_on_the_patch_that_the_model_reads(reader: Extractor, colour: str, row: int, column: int) -> None:
-    photo = patch_image(colour, row, column)
-    assert reader.extract([photo])[0].attributes["color"] == colour
-    found = evidence(reader, photo, "color")
-    assert found.value == colour
-    assert found.map.shape == (7, 7)
-    on_patch = found.map[row : row + 2, column : column + 2].sum() / found.map.sum()
-    assert on_patch > 0.5, found.map.round(2)  # 4 cells of 49: by chance .08
+def test_the_map_lies_on_the_patch_that_the_model_reads(reader: Extractor) -> None:
+    rng = np.random.default_rng(11)
+    shares = []
+    for number in range(15):
+        colour = list(COLOURS)[number % 3]
+        row, column = (int(place) for place in rng.integers(0, 6, 2))
+        found = evidence(reader, patch_image(colour, row, column), "color")
+        assert found.value == colour
+        assert found.map.shape == (7, 7)
+        shares.append(found.map[row : row + 2, column : column + 2].sum() / found.map.sum())
+    # 4 cells of 49: by chance .08.
+    assert np.mean(shares) > 0.6
+    assert np.mean(np.array(shares) > 0.3) > 0.8
 
 
 def test_an_unknown_field_and_a_broken_photo_are_errors(reader: Extractor) -> None:
