@@ -30,7 +30,7 @@ from tasks.threads import fitting_threads
 from warehouse import write
 
 if TYPE_CHECKING:
-    from fvrec.vlm.calibrate import Calibration
+    from fvrec.vlm.calibrate import Calibration, FieldCalibration
     from fvrec.vlm.decoding_types import Reading
     from fvrec.vlm.extract import Extractor
     from fvrec.vlm.features import FeatureCache
@@ -79,7 +79,9 @@ def _extract(context: Context, model: str) -> None:
     predictions = [reading.prediction for one in answers for reading in one.readings]
     check_answers([one for one in predictions if one.mode == "raw"], model, settings)
     write.save_predictions(context.database, context.run_id, predictions)
-    tested = {(one.of.inputs, one.of.mode): one.readings for one in answers if one.of.split == "test"}
+    tested: dict[tuple[str, str], Sequence[Reading]] = {
+        (one.of.inputs, one.of.mode): one.readings for one in answers if one.of.split == "test"
+    }
     save_evaluation(context, tested, {item.item_id: item for item in items}, calibration)
 
 
@@ -111,7 +113,7 @@ def _calibrate(context: Context, model: str, answers: Sequence[_Answers], items:
 
     settings = context.settings
     fields = supervised_fields(context.warehouse, context.run_of("ingest"))
-    variants = {}
+    variants: dict[str, dict[str, FieldCalibration]] = {}
     for one in answers:
         if (one.of.split, one.of.mode) == ("val", "constrained"):
             scores = [reading.scores for reading in one.readings if reading.scores is not None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,17 +43,23 @@ def confidence_report(scores: Sequence[FieldScore], *, kind: str, seed: int) -> 
     its upper limit in ci_high), ``ece_accepted`` (1: at most .03, or within that limit), ``brier``,
     ``accuracy_at_coverage`` (slices ``coverage=0.8``, ``coverage=0.9``). Curves: ``reliability``, ``risk_coverage``.
     """
-    pooled = FieldScore(
-        POOLED,
-        *(sum((getattr(score, name) for score in scores), ()) for name in ("item_ids", "true", "predicted")),
-        np.concatenate([score.confidence for score in scores]) if scores else np.empty(0),
-    )
+    pooled = _pooled(scores)
     metrics: list[Metric] = []
     curves: list[CurvePoint] = []
     for score in (*scores, pooled):
         metrics += [*_calibration(score, kind, seed), *_selection(score, kind, seed)]
         curves += [*_reliability_curve(score, kind), *_risk_curve(score, kind)]
     return Reliability(metrics, curves)
+
+
+def _pooled(scores: Sequence[FieldScore]) -> FieldScore:
+    return FieldScore(
+        POOLED,
+        tuple(item_id for score in scores for item_id in score.item_ids),
+        tuple(value for score in scores for value in score.true),
+        tuple(value for score in scores for value in score.predicted),
+        np.concatenate([score.confidence for score in scores]) if scores else np.empty(0),
+    )
 
 
 def _claims(score: FieldScore) -> tuple[Floats, Floats]:
@@ -68,7 +75,7 @@ def _calibration(score: FieldScore, kind: str, seed: int) -> list[Metric]:
     measured = reliability.debiased_ece(bins)
     band = reliability.perfect_band(confidence, seed=seed)
     accepted = measured <= max(ECE_TARGET, band.high)
-    shared = {"field": score.field, "n": n, "params": {"confidence": kind}}
+    shared: dict[str, Any] = {"field": score.field, "n": n, "params": {"confidence": kind}}
     interval = bootstrap_mean(reliability.brier(confidence, correct), seed=seed)
     # No interval for the ECE: resampled answers repeat, which the measure takes for miscalibration.
     return [

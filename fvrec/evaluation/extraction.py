@@ -91,7 +91,8 @@ def evaluate_confidence(
 
 def compare_modes(constrained: Evaluation, raw: Evaluation, *, seed: int) -> list[Metric]:
     """``accuracy_difference`` per field, constrained minus raw on the same items, with a paired bootstrap interval."""
-    named = constrained.metrics[0]
+    first_row = constrained.metrics[0]
+    named = _Variant(first_row.model, first_row.inputs, first_row.mode, first_row.source, first_row.split)
     rows = []
     for name, first in constrained.correct.items():
         second = raw.correct.get(name, {})
@@ -99,10 +100,7 @@ def compare_modes(constrained: Evaluation, raw: Evaluation, *, seed: int) -> lis
         gain = paired_difference([first[i] for i in both], [second[i] for i in both], seed=seed)
         row = Metric("extraction", "accuracy_difference", gain.value, ci_low=gain.low, ci_high=gain.high, n=gain.n)
         rows.append(replace(row, field=name, params={"against": "raw"}))
-    return [
-        replace(row, **{name: getattr(named, name) for name in ("source", "split", "model", "inputs", "mode", "seed")})
-        for row in rows
-    ]
+    return _named(rows, named, seed)
 
 
 @dataclass(frozen=True)
@@ -129,8 +127,18 @@ def _variant(predictions: Sequence[Prediction], truth: Mapping[str, Item], split
 
 
 def _named(metrics: Sequence[Metric], named: _Variant, seed: int) -> list[Metric]:
-    variant = {"model": named.model, "inputs": named.inputs, "mode": named.mode}
-    return [replace(row, **variant, source=named.source, split=named.split, seed=seed) for row in metrics]
+    return [
+        replace(
+            row,
+            model=named.model,
+            inputs=named.inputs,
+            mode=named.mode,
+            source=named.source,
+            split=named.split,
+            seed=seed,
+        )
+        for row in metrics
+    ]
 
 
 def _stamped(confidence: Reliability, named: _Variant, seed: int) -> Reliability:

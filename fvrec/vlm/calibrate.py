@@ -155,7 +155,7 @@ def weights_digest(directory: Path) -> str:
 
 
 def _field(body: Mapping[str, Any]) -> FieldCalibration:
-    numbers = {name: math.nan if value is None else value for name, value in body.items()}
+    numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in body.items()}
     made = FieldCalibration(**numbers)
     if not (made.temperature > 0 and math.isfinite(made.temperature) and 0 <= made.threshold <= 1):
         raise ValueError(f"temperature {made.temperature}, threshold {made.threshold}")
