@@ -91,6 +91,16 @@ def test_a_tuned_model_reads_the_toy_without_fault(trained: Trained, items: list
     assert values["accuracy", "category"] == 1.0
 
 
+@pytest.mark.parametrize("inputs", ["image", "title", "image_title"])
+def test_constrained_reads_what_a_tuned_model_writes_by_itself(trained: Trained, items: list[Item], inputs: str) -> None:
+    samples = [extraction_sample(item, inputs) for item in items]
+    one = extractor(trained, "lora")
+    raw = one.predict(samples, trained.collator.cache)
+    constrained = one.predict(samples, trained.collator.cache, mode="constrained", batch_size=7)
+    assert [p.attributes for p in constrained] == [p.attributes for p in raw]
+    assert all(p.schema_valid for p in constrained)
+
+
 def test_the_base_writes_titles_not_json(trained: Trained, items: list[Item]) -> None:
     predictions = predict(trained, "base", items[:6])
     assert not any(prediction.json_valid for prediction in predictions)
