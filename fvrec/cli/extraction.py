@@ -224,9 +224,20 @@ def _write_rows(metrics: list[Metric], path: Path) -> None:
 def _show_scores(scores: FolderScores, known: bool, include_seen: bool) -> None:
     from fvrec.report_tables import number
 
-    shown = ("json_valid_rate", "schema_pass_rate", "micro_f1", "macro_f1", "accuracy", "majority_share", "ece")
+    shown = (
+        "json_valid_rate",
+        "schema_pass_rate",
+        "micro_f1",
+        "macro_f1",
+        "accuracy",
+        "majority_share",
+        "ece",
+        "ece_perfect",
+    )
     rows = [
-        row for row in scores.metrics if row.metric in shown and not row.slice and (row.field or row.metric != "ece")
+        row
+        for row in scores.metrics
+        if row.metric in shown and not row.slice and (row.field or not row.metric.startswith("ece"))
     ]
     table = Table("field", "metric", "raw", "constrained", title=f"{scores.items} products", title_justify="left")
     for field, metric in dict.fromkeys((row.field, row.metric) for row in rows):

@@ -179,7 +179,8 @@ def _overall(scored: Sequence[FieldScore], seed: int) -> list[Metric]:
             per_item.setdefault(item_id, []).append((correct, claimed, 1.0))
     counts = np.array([np.sum(rows, axis=0) for rows in per_item.values()]).reshape(-1, 3)
     low, high = _micro_f1_interval(counts, seed)
-    macro = [score.macro_f1() for score in scored]
+    # A field without any labelled item in this split has no F1; the others' mean stands.
+    macro = [value for score in scored if not np.isnan(value := score.macro_f1())]
     frequent = [value for score in scored if not np.isnan(value := score.macro_f1(at_least=FREQUENT))]
     n = len(counts)
     return [

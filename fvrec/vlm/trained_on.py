@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fvrec.artifacts import atomic_write
+from fvrec.config import DRAWN
 from fvrec.errors import FvrecError
 from fvrec.records import Item
 
@@ -16,7 +17,11 @@ RECORD_FILE = "trained_on.json"
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """Photos (SHA-256 of the file) and product groups of the train split. Groups are named within their source."""
+    """Photos (SHA-256 of the file) and product groups of the train split. Groups are named within their source.
+
+    The embedded catalogue numbers its designs anew with every seed, so its groups say nothing elsewhere and are not
+    kept: there the photo decides alone.
+    """
 
     source: str
     preset: str
@@ -31,7 +36,7 @@ class TrainingRecord:
             source,
             preset,
             frozenset(item.image_sha256 for item in rows),
-            frozenset(item.group_id for item in rows),
+            frozenset(() if source == DRAWN else (item.group_id for item in rows)),
         )
 
     def saw(self, item: Item) -> bool:

@@ -34,6 +34,12 @@ def test_seen_is_the_photo_or_the_group(other: Item, seen: bool) -> None:
     assert RECORD.saw(other) is seen
 
 
+def test_designs_of_another_drawing_are_others_whatever_their_number() -> None:
+    record = TrainingRecord.of([item(1, "embedded")], source="embedded", preset="tiny")
+    assert record.saw(item(1, "embedded"))
+    assert not record.saw(replace(item(1, "embedded"), image_sha256="drawn with another seed"))
+
+
 def test_it_comes_back_from_disk(tmp_path: Path) -> None:
     assert TrainingRecord.read(tmp_path) is None
     RECORD.write(tmp_path)
