@@ -131,7 +131,13 @@ def test_a_corrupt_image_is_an_error_row_and_the_others_are_read(
     given = [paths[0], torn, tmp_path / "absent.jpg", b"no picture", paths[2]]
     for mode in ("constrained", "raw"):
         readings = extractor.extract(given, ["t"] * 5, mode=mode)
-        assert [reading.prediction.error_class == "bad_image" for reading in readings] == [False, True, True, True, False]
+        assert [reading.prediction.error_class == "bad_image" for reading in readings] == [
+            False,
+            True,
+            True,
+            True,
+            False,
+        ]
         assert [reading.error.split(":")[0] for reading in readings[1:4]] == [
             "image_unreadable", "image_missing", "image_unreadable",
         ]  # fmt: skip
@@ -261,4 +267,3 @@ def test_a_bundle_that_is_not_what_was_exported_is_refused(outputs: Path, tmp_pa
         (bundle / CALIBRATION_FILE).write_text(json.dumps({}))
     with pytest.raises(FvrecError, match="altered, gone or added"):
         Extractor.load(bundle)
-

@@ -92,7 +92,9 @@ def test_a_tuned_model_reads_the_toy_without_fault(trained: Trained, items: list
 
 
 @pytest.mark.parametrize("inputs", ["image", "title", "image_title"])
-def test_constrained_reads_what_a_tuned_model_writes_by_itself(trained: Trained, items: list[Item], inputs: str) -> None:
+def test_constrained_reads_what_a_tuned_model_writes_by_itself(
+    trained: Trained, items: list[Item], inputs: str
+) -> None:
     samples = [extraction_sample(item, inputs) for item in items]
     one = extractor(trained, "lora")
     raw = one.predict(samples, trained.collator.cache)
