@@ -27,7 +27,7 @@ _WANTED = "an adapter of the sft or lora stage, the base beside its tokenizer, o
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The parts of one model. ``name``: ``base``, ``sft`` or ``lora``; ``adapter`` and ``calibration`` may be absent."""
+    """The parts of one model. ``name``: ``base``, ``sft``, ``lora``; ``adapter`` and ``calibration`` may be absent."""
 
     name: str
     base: Path

@@ -117,7 +117,7 @@ def _read_chunk(
     pairs = list(zip(products, loaded, strict=True))
     readable = [(product, _sample(product, image)) for product, image in pairs if not image.error]
     readings = iter(reader.read([sample for _, sample in readable], held, mode=mode))
-    samples = dict((product.number, sample) for product, sample in readable)
+    samples = {product.number: sample for product, sample in readable}
     for product, image in pairs:
         if image.error:
             yield Reading(_unreadable(product, image.error, reader.name, mode))

@@ -21,7 +21,7 @@ def write_answers(
     *,
     longest: int,
 ) -> list[str]:
-    """What the model writes after each prompt, up to its end mark or ``longest`` tokens. ``features``: ``[I, T, D]``."""
+    """What the model writes after each prompt, to its end mark or ``longest`` tokens. ``features``: ``[I, T, D]``."""
     input_ids = pad(prompts, int(tokenizer.pad_token_id), "left")
     mask = pad([[1] * len(prompt) for prompt in prompts], 0, "left")
     generated = model.llm.generate(

@@ -26,7 +26,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
-    """``sha256`` of what came in, with ``pixels`` ``[S, S, 3]`` uint8 or, when seen before, ``row``; or an ``error``."""
+    """``sha256`` of what came in, with ``pixels`` ``[S, S, 3]`` uint8 or, if seen before, ``row``; or an ``error``."""
 
     sha256: str = ""
     pixels: NDArray[np.uint8] | None = None

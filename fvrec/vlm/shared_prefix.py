@@ -104,7 +104,7 @@ def _with_prefix(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, prefix: tuple[Tensor, Tensor], scale: float
 ) -> Tensor:
     keys, values = prefix
-    rows, heads, length, width = query.shape
+    rows, _, length, width = query.shape
     kv_heads = key.shape[1]
     grouped = query.reshape(rows, kv_heads, -1, width)  # [B, kv_heads, G*L, D]: a group's queries share keys
     own = grouped @ key.transpose(2, 3)  # [B, kv_heads, G*L, S]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def _check_prefix_free(field: str, sequences: Sequence[Path]) -> None:
     ordered = sorted(sequences)
     if not ordered or not ordered[0]:
         raise FvrecError("a field needs values, and each value tokens", where=field)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if after[: len(before)] == before:
             raise FvrecError("two values cannot be told apart by their tokens", where=field, found=(before, after))
 

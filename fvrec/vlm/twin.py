@@ -34,9 +34,9 @@ class Norm(nn.Module):
 class LastLayer(nn.Module):
     """A decoder layer that gives only the last position on, unless ``every_position``. Its cache gets them all."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer: Any = layer
 
     def forward(self, hidden_states: Tensor, *, every_position: bool, **rest: Any) -> Tensor:
         attended, _ = self.layer.self_attn(hidden_states=self.layer.input_layernorm(hidden_states), **rest)
