@@ -33,6 +33,7 @@ from fvrec.sources import open_source
 from fvrec.sources.base import RawRow
 from fvrec.vlm.collate import Encoder
 from fvrec.vlm.extract import Extractor
+from fvrec.vlm.features import FeatureCache
 from fvrec.vlm.images import HeldFeatures
 from fvrec.vlm.model import new_model
 from fvrec.vlm.samples import Sample
@@ -186,16 +187,17 @@ def pixel_cost(world: World) -> float:
     return seconds(lambda: encoder.encode([encoder.load(photo) for photo in photos])) / len(photos)
 
 
-def stream(world: World, images: int) -> Streaming:
+def stream(world: World, images: int, folder: Path) -> Streaming:
     """Read ``images`` products through the public iterator, at the size of preset ``smoke``, and watch the memory."""
     extractor = our_extractor(PRESETS["smoke"].llm, world)
+    cache = FeatureCache(folder, world.tower)  # else encoding the few photos would weigh on the short catalogue alone
     short = max(images // 20, 256)
-    list(_stream(extractor, world, short))  # everything is loaded and warm from here on
-    short_seconds = seconds(lambda: [None for _ in _stream(extractor, world, short)])
+    list(_stream(extractor, world, short, cache))  # everything is loaded and warm from here on
+    short_seconds = seconds(lambda: [None for _ in _stream(extractor, world, short, cache)])
     process = psutil.Process()
     resident: list[float] = []
     start = time.perf_counter()
-    for number, _ in enumerate(_stream(extractor, world, images)):
+    for number, _ in enumerate(_stream(extractor, world, images, cache)):
         if number % 1000 == 0:
             resident.append(process.memory_info().rss / 2**20)
     long_seconds = time.perf_counter() - start
@@ -204,8 +206,8 @@ def stream(world: World, images: int) -> Streaming:
     return Streaming(images, max(settled) - settled[0], settled[-1], short, per_short, per_long, per_long / per_short)
 
 
-def _stream(extractor: Extractor, world: World, images: int) -> Iterator[object]:
-    return extractor.stream(islice(cycle(world.photos), images), islice(cycle(world.titles), images))
+def _stream(extractor: Extractor, world: World, images: int, cache: FeatureCache) -> Iterator[object]:
+    return extractor.stream(islice(cycle(world.photos), images), islice(cycle(world.titles), images), cache=cache)
 
 
 def _facts(world: World) -> dict[str, object]:
@@ -237,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         world = make_world(Path(temporary), 200, options.seed)
         compared = {name: compare(name, world, options.repeats) for name in options.sizes}
-        streamed = stream(world, options.images) if options.images else None
+        streamed = stream(world, options.images, Path(temporary) / "features") if options.images else None
         facts = _facts(world)
     body = {
         "speedup_vs_generate": min(one.speedup_vs_generate for one in compared.values()),
