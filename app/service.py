@@ -203,7 +203,7 @@ class DemoService:
                 found=model,
                 allowed=self.models(source),
             )
-        best = min(rows, key=lambda row: (_PREFERRED_INPUTS.index(row.inputs), row.mode != "raw"))
+        best = min(rows, key=lambda row: (_PREFERRED_INPUTS.index(row.inputs), row.mode != "constrained"))
         return [row for row in rows if (row.inputs, row.mode) == (best.inputs, best.mode)]
 
 

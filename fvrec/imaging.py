@@ -65,7 +65,7 @@ def read_image(path: Path, *, at_least: int | None = None) -> Image.Image:
     at_least: a large JPEG may be decoded at a fraction of its size, each side still this many pixels or more.
     Raises ImageError.
     """
-    return _decode(_read_bytes(path), at_least)
+    return _decode(read_bytes(path), at_least)
 
 
 def decode_image(data: bytes, *, at_least: int | None = None) -> Image.Image:
@@ -78,7 +78,7 @@ def decode_image(data: bytes, *, at_least: int | None = None) -> Image.Image:
 def inspect_image(path: str | Path) -> Inspection:
     """Decode one file whole, and hash its bytes and what it shows; a failure is a result, not an exception."""
     try:
-        data = _read_bytes(path)
+        data = read_bytes(path)
         phash = perceptual_hash(_decode(data, INSPECTED_SIDE))
     except ImageError as problem:
         return Inspection(reason=problem.reason, detail=str(problem))
@@ -109,7 +109,8 @@ def inspect_many(paths: str) -> Inspections:
     return Inspections(bytes(found), problems)
 
 
-def _read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
+    """The file's bytes. ImageError when it is absent, unreadable or too large."""
     try:
         # Not blocking: a pipe in the place of a photo would never answer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -50,7 +50,8 @@ class Message:
 def extraction_messages(title: str, description: str, *, with_image: bool) -> list[Message]:
     """System and user turn of the extraction task. Absent texts are empty; an absent image leaves its line out."""
     image = f"\n{IMAGE_PLACEHOLDER}" if with_image else ""
-    texts = f"{_plain(title, TITLE_LIMIT)}{DESCRIPTION_LABEL}{_plain(description, DESCRIPTION_LIMIT)}"
+    title, description = plain(title)[:TITLE_LIMIT].rstrip(), plain(description)[:DESCRIPTION_LIMIT].rstrip()
+    texts = f"{title}{DESCRIPTION_LABEL}{description}"
     return [Message("system", SYSTEM), Message("user", f"{_USER_OPENING}{texts}{image}")]
 
 
@@ -65,6 +66,12 @@ def render_prompt(messages: Sequence[Message]) -> str:
     return f"{turns}{TURN_START}assistant\n"
 
 
-def _plain(text: str, limit: int) -> str:
+def plain(text: str) -> str:
     """Titles are data: chat marks, line breaks and the image placeholder in them must not steer the prompt."""
-    return " ".join(_STEERING_MARKS.sub(" ", text).split())[:limit].rstrip()
+    return " ".join(_STEERING_MARKS.sub(" ", text).split())
+
+
+def texts_of(messages: Sequence[Message]) -> tuple[str, str]:
+    """Title and description as they stand in the user's turn of ``extraction_messages``."""
+    title, _, rest = messages[-1].content.removeprefix(_USER_OPENING).partition(DESCRIPTION_LABEL)
+    return title, rest.removesuffix(f"\n{IMAGE_PLACEHOLDER}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from fvrec.records import Confusion, CurvePoint, Item, Metric, Prediction, Quarantined, Ranking, Run
 from fvrec.report_cases import WorkedList, answer_record, failures, spread, worked_lists
+from fvrec.report_confidence import CONFIDENCE_METRICS, confidence_tables
 from fvrec.report_plots import profile_plots
 from fvrec.report_rerank import rerank_parts
 from fvrec.report_tables import Table, choose, environment, pivot
@@ -103,17 +104,20 @@ def extraction_lines(data: ReportData, model: str) -> str:
 
 
 def extraction_compare(data: ReportData) -> str:
-    """E0, E1 and E2 side by side: rates, F1 with intervals, per field beside the majority share, failures."""
+    """E0, E1 and E2 side by side: rates, F1 with intervals, per field, confidence, failures."""
     rows = data.of_stage("extraction")
-    per_field = [row for row in rows if row.field and not row.slice]
+    plain = [row for row in rows if row.metric not in CONFIDENCE_METRICS]
+    per_field = [row for row in plain if row.field and not row.slice and not row.metric.endswith(DIFFERENCE)]
     fields = data.supervised()
     cases = {model: failures(found, data.items, fields) for model, found in data.predictions.items()}
     return _render(
         "extraction_compare.md.j2",
         data=data,
-        overall=_by_variant([row for row in rows if not row.field and not row.slice], ("metric",)),
+        overall=_by_variant([row for row in plain if not row.field and not row.slice], ("metric",)),
         fields=_by_variant(per_field, ("field", "metric")),
-        sliced=_by_variant([row for row in rows if row.slice], ("metric", "field", "slice")),
+        sliced=_by_variant([row for row in plain if row.slice], ("metric", "field", "slice")),
+        modes=pivot(choose(rows, "accuracy_difference"), row=("inputs", "field"), column="model"),
+        confidence=confidence_tables([row for row in rows if row.split == "test" or row.metric == "temperature"]),
         training=pivot(data.of_stage("features", "pretrain", "sft", "lora"), row="metric", column="stage"),
         confusions=_worst(data.confusions),
         cases={model: spread(found, COMPARED_CASES) for model, found in cases.items()},

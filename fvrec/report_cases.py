@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fvrec.evaluation.failures import CONFUSED, failure_class, wrong_values
 from fvrec.records import Item, Prediction, Ranking
-from fvrec.rerank.labels import source_labels
 
-CONFUSED = "attribute_confused"
-"""A valid answer with a wrong value; the other kinds are the strict parser's error classes."""
+__all__ = ["CONFUSED", "Failure", "answer_record", "failures", "spread", "worked_lists"]
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,10 @@ def answer_record(row: Prediction, items: Mapping[str, Item]) -> dict[str, Any]:
 
 
 def _failure(row: Prediction, item: Item, fields: Collection[str]) -> Failure | None:
-    if not row.schema_valid:
-        return Failure(row, item, row.error_class or "not_json", {})
-    labels = {name: value for name, value in source_labels(item).items() if name in fields}
-    wrong = {name: (label, row.attributes[name]) for name, label in labels.items() if row.attributes[name] != label}
-    return Failure(row, item, CONFUSED, wrong) if wrong else None
+    kind = failure_class(row, item, fields)
+    if not kind:
+        return None
+    return Failure(row, item, kind, wrong_values(row, item, fields) if row.schema_valid else {})
 
 
 def _severity(case: Failure) -> tuple[Any, ...]:

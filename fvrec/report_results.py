@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from fvrec.config import DRAWN
 from fvrec.records import Metric
 from fvrec.report import DIFFERENCE, ReportData
+from fvrec.report_confidence import CONFIDENCE_METRICS, confidence_tables
 from fvrec.report_tables import Table, choose, environment, pivot
 
 _LISTS_AT = 10
@@ -16,7 +18,9 @@ _LISTS_AT = 10
 
 def results_page(data: ReportData) -> str:
     """Markdown: commands, splits, extraction by model and input variant, per field, rerank, list policy."""
-    extraction = [row for row in data.of_stage("extraction") if row.split == "test" and not row.slice]
+    tested = [row for row in data.of_stage("extraction") if row.split == "test"]
+    extraction = [row for row in tested if not row.slice and row.metric not in CONFIDENCE_METRICS]
+    variants = sorted({(row.mode, row.inputs) for row in extraction})
     return (
         environment()
         .get_template("results.md.j2")
@@ -24,15 +28,18 @@ def results_page(data: ReportData) -> str:
             data=data,
             command=_command(data),
             profile=pivot(_profile(data), row=("metric", "split"), column="source"),
-            overall=pivot([row for row in extraction if not row.field], row=("inputs", "metric"), column="model"),
+            overall=pivot(
+                [row for row in extraction if not row.field], row=("mode", "inputs", "metric"), column="model"
+            ),
             fields={
-                inputs: pivot(
-                    [row for row in extraction if row.field and row.inputs == inputs],
+                f"{mode}, {inputs}": pivot(
+                    [row for row in extraction if row.field and (row.mode, row.inputs) == (mode, inputs)],
                     row=("field", "metric"),
                     column="model",
                 )
-                for inputs in sorted({row.inputs for row in extraction})
+                for mode, inputs in variants
             },
+            confidence=confidence_tables([*tested, *choose(data.of_stage("extraction"), "temperature")]),
             training=pivot(data.of_stage("features", "pretrain", "sft", "lora"), row="metric", column="stage"),
             rerank=_levels(data, "rerank"),
             rerank_paired=_paired(data, "rerank"),
@@ -44,8 +51,19 @@ def results_page(data: ReportData) -> str:
 
 def results_rows(data: ReportData) -> str:
     """Every metric row of the run's stages, one JSON object a line of one JSON list; value distributions left out."""
-    rows = [asdict(row) for row in data.metrics if row.metric not in ("value_count", "value_share")]
+    return rows_as_json([row for row in data.metrics if row.metric not in ("value_count", "value_share")])
+
+
+def rows_as_json(metrics: Sequence[Metric]) -> str:
+    """One JSON list, an object a row; what is not a number (no item to measure) is null."""
+    rows = [asdict(row) for row in metrics]
+    for row in rows:
+        row.update({name: None for name in ("value", "ci_low", "ci_high") if _is_nan(row[name])})
     return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows) + "\n]\n"
+
+
+def _is_nan(value: float | None) -> bool:
+    return value is not None and math.isnan(value)
 
 
 def _command(data: ReportData) -> str:

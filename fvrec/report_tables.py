@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -93,6 +94,15 @@ def cell(text: Any) -> str:
     return flat
 
 
+def beside_reports(path: str) -> str:
+    """The target of a link from a file in ``reports/`` to a path below the root (or to an absolute one).
+
+    >>> beside_reports("data/raw/a b.jpg"), beside_reports("/photos/1.jpg")
+    ('../data/raw/a%20b.jpg', '/photos/1.jpg')
+    """
+    return quote(path if path.startswith("/") else f"../{path}")
+
+
 def environment() -> Environment:
     """Jinja over ``fvrec/templates``: an undefined name is an error, and every text can be made a safe ``cell``."""
     made = Environment(
@@ -103,7 +113,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - Markdown; titles go through the filter ``cell``
     )
-    made.filters.update(cell=cell, number=number, plain=plain)
+    made.filters.update(cell=cell, number=number, plain=plain, beside_reports=beside_reports)
     return made
 
 

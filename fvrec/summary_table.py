@@ -25,7 +25,7 @@ class SummaryRow:
 
 
 def summary(metrics: Iterable[Metric]) -> list[SummaryRow]:
-    """E0/E1/E2 (test split, each input variant, plain generation), base against rerank, and Base/MMR/RL at 10.
+    """E0/E1/E2 on the test split (each input variant; raw, then constrained), base against rerank, Base/MMR/RL at 10.
 
     A number that no run has written yet is shown as absent; a part without any is left out. Intervals stand in the
     reports.
@@ -35,14 +35,18 @@ def summary(metrics: Iterable[Metric]) -> list[SummaryRow]:
 
 
 def _extraction(rows: Sequence[Metric]) -> list[SummaryRow]:
-    chosen = [row for row in rows if row.stage == "extraction" and row.split == "test" and row.mode == "raw"]
-    variants = sorted({row.inputs for row in chosen})
+    chosen = [row for row in rows if row.stage == "extraction" and row.split == "test"]
+    variants = sorted({(row.mode, row.inputs) for row in chosen}, key=lambda one: (one[0] != "raw", one[1]))
     return [
-        SummaryRow("extraction", f"{name}, {inputs}", values)
-        for inputs in variants
+        SummaryRow("extraction" if mode == "raw" else f"extraction, {mode}", f"{name}, {inputs}", values)
+        for mode, inputs in variants
         for model, name in _MODELS.items()
-        if (values := _values([row for row in chosen if (row.model, row.inputs) == (model, inputs)], _EXTRACTION))
+        if (values := _values([row for row in chosen if _is(row, model, inputs, mode)], _EXTRACTION))
     ]
+
+
+def _is(row: Metric, model: str, inputs: str, mode: str) -> bool:
+    return (row.model, row.inputs, row.mode) == (model, inputs, mode)
 
 
 def _rl(rows: Sequence[Metric]) -> list[SummaryRow]:

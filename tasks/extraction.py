@@ -1,78 +1,134 @@
-"""Extraction: each model reads the held-out photos, and is scored on the fields that the source truly labels."""
+"""Extraction: each model reads the held-out products in both modes, is calibrated on val, and scored on test."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from fvrec.config import Settings
 from fvrec.errors import SanityError
-from fvrec.records import INPUTS, MODELS, Inputs, Item, Prediction, Split
+from fvrec.records import INPUTS, MODELS, Inputs, Item, Mode, Split
 from tasks.context import Context
+from tasks.evaluation import save_evaluation
+from tasks.evidence import save_evidence
 from tasks.gates import check_answers
-from tasks.places import LABELLED, SERVED_INPUTS, adapter_dir, base_dir, relative, supervised_fields, tokenizer_dir
+from tasks.places import (
+    LABELLED,
+    SERVED_MODEL,
+    adapter_dir,
+    base_dir,
+    calibration_file,
+    relative,
+    supervised_fields,
+    tokenizer_dir,
+)
 from tasks.progress import bar
 from tasks.sft import open_features
 from tasks.stage import Stage, stage
 from tasks.threads import fitting_threads
 from warehouse import write
 
+if TYPE_CHECKING:
+    from fvrec.vlm.calibrate import Calibration, FieldCalibration
+    from fvrec.vlm.decoding_types import Reading
+    from fvrec.vlm.extract import Extractor
+    from fvrec.vlm.features import FeatureCache
+    from fvrec.vlm.samples import Sample
+
 
 @dataclass(frozen=True)
-class Reading:
-    """One pass of a model: which items it reads, and what it is shown of them."""
+class Pass:
+    """One pass of a model over a split: what it is shown, and how it answers."""
 
     split: Split
     inputs: Inputs
+    mode: Mode
 
 
-# Every model is judged on every variant of the test split. Of val they read what the page and the list policy use: the
-# policy is trained on val items, as the VLM has seen those of the train split.
-_READINGS = (*(Reading("test", inputs) for inputs in INPUTS), Reading("val", SERVED_INPUTS))
-READINGS: dict[str, tuple[Reading, ...]] = dict.fromkeys(MODELS, _READINGS)
+# Every model is judged on every variant of test, in both modes. Constrained it also reads val: confidences are
+# calibrated there, and the list policy is trained on val items, as the VLM has seen those of the train split.
+PASSES = (
+    *(Pass("test", inputs, "raw") for inputs in INPUTS),
+    *(Pass(split, inputs, "constrained") for split in ("val", "test") for inputs in INPUTS),
+)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The samples of one pass and what the model read of them, in one order."""
+
+    of: Pass
+    samples: Sequence[Sample]
+    readings: Sequence[Reading]
 
 
 def _extract(context: Context, model: str) -> None:
-    from fvrec.vlm.extract import Extractor
-    from fvrec.vlm.samples import extraction_sample
-
     settings = context.settings
-    extractor = Extractor.load(
+    items = context.warehouse.items(settings.source, ["val", "test"])
+    if not items:
+        raise SanityError("nothing was extracted: val and test hold no items", where=f"model {model}")
+    extractor, cache = _open(settings, model), open_features(context)
+    with fitting_threads(settings):
+        answers = [_read(extractor, cache, items, one) for one in PASSES]
+        calibration = _calibrate(context, model, answers, {item.item_id: item for item in items})
+        calibrated = replace(extractor, calibration=calibration)
+        answers = [_decided(calibrated, one) for one in answers]
+        if model == SERVED_MODEL:
+            save_evidence(context, calibrated, cache, [item for item in items if item.split == "test"])
+    predictions = [reading.prediction for one in answers for reading in one.readings]
+    check_answers([one for one in predictions if one.mode == "raw"], model, settings)
+    write.save_predictions(context.database, context.run_id, predictions)
+    tested: dict[tuple[str, str], Sequence[Reading]] = {
+        (one.of.inputs, one.of.mode): one.readings for one in answers if one.of.split == "test"
+    }
+    save_evaluation(context, tested, {item.item_id: item for item in items}, calibration)
+
+
+def _open(settings: Settings, model: str) -> Extractor:
+    from fvrec.vlm.extract import Extractor
+
+    return Extractor.assemble(
         model,
         base=base_dir(settings),
         tokenizer=tokenizer_dir(settings),
         adapter=adapter_dir(settings, model),
         max_length=settings.budget.max_length,
     )
-    items = context.warehouse.items(settings.source, ["val", "test"])
-    samples = [
-        extraction_sample(item, reading.inputs)
-        for reading in READINGS[model]
-        for item in items
-        if item.split == reading.split
-    ]
-    cache = open_features(context)
-    with fitting_threads(settings):
-        predictions = extractor.extract(samples, cache, progress=bar(f"extract with {model}"))
-    if not predictions:
-        raise SanityError("nothing was extracted: val and test hold no items", where=f"model {model}")
-    check_answers(predictions, model, settings)
-    write.save_predictions(context.database, context.run_id, predictions)
-    _evaluate(context, predictions, {item.item_id: item for item in items})
 
 
-def _evaluate(context: Context, predictions: Sequence[Prediction], items: dict[str, Item]) -> None:
-    """Score what was read of the test split, one input variant at a time."""
-    from fvrec.evaluation import evaluate
+def _read(extractor: Extractor, cache: FeatureCache, items: Sequence[Item], one: Pass) -> _Answers:
+    from fvrec.vlm.samples import extraction_sample
+
+    samples = [extraction_sample(item, one.inputs) for item in items if item.split == one.split]
+    shown = bar(f"{extractor.name} reads {one.split}, {one.inputs}, {one.mode}")
+    return _Answers(one, samples, extractor.read(samples, cache, mode=one.mode, progress=shown))
+
+
+def _calibrate(context: Context, model: str, answers: Sequence[_Answers], items: dict[str, Item]) -> Calibration:
+    """Fit on val, and write what was fitted beside the model."""
+    from fvrec.evaluation.scores import label
+    from fvrec.vlm.calibrate import Calibration, weights_digest
+    from fvrec.vlm.temperature import fit
 
     settings = context.settings
     fields = supervised_fields(context.warehouse, context.run_of("ingest"))
-    of_test = sorted((p for p in predictions if items[p.item_id].split == "test"), key=lambda p: (p.inputs, p.item_id))
-    for _, group in groupby(of_test, key=lambda prediction: prediction.inputs):
-        result = evaluate(list(group), items, fields, seed=settings.seed)
-        context.save_metrics(result.metrics)
-        write.save_confusions(context.database, context.run_id, result.confusions)
+    variants: dict[str, dict[str, FieldCalibration]] = {}
+    for one in answers:
+        if (one.of.split, one.of.mode) == ("val", "constrained"):
+            scores = [reading.scores for reading in one.readings if reading.scores is not None]
+            labels = {name: [label(items[sample.item_id], name) for sample in one.samples] for name in fields}
+            variants[one.of.inputs] = fit(scores, labels, seed=settings.seed)
+    calibration = Calibration(weights_digest(adapter_dir(settings, model) or base_dir(settings)), variants)
+    calibration.save(context.build(calibration_file(settings, model)))
+    return calibration
+
+
+def _decided(extractor: Extractor, one: _Answers) -> _Answers:
+    """The same distributions, with the calibration that was fitted meanwhile."""
+    pairs = zip(one.samples, one.readings, strict=True)
+    decided = [r if r.scores is None else extractor.decide(sample, r.scores) for sample, r in pairs]
+    return _Answers(one.of, one.samples, decided)
 
 
 def _stage_of(model: str) -> Stage:
@@ -86,14 +142,14 @@ def _stage_of(model: str) -> Stage:
         "pretrain": ("outputs/models/base",),
         **({model: adapters(Settings())} if model != "base" else {}),
     }
-    readings = [f"{reading.split}:{reading.inputs}" for reading in READINGS[model]]
 
     @stage(
         f"extract_{model}",
         flow="extraction",
+        outputs=lambda settings: [calibration_file(settings, model)],
         config=lambda settings: {
             "model": model,
-            "readings": readings,
+            "passes": [f"{one.split}:{one.inputs}:{one.mode}" for one in PASSES],
             "max_length": settings.budget.max_length,
             "seed": settings.seed,
         },
@@ -105,5 +161,5 @@ def _stage_of(model: str) -> Stage:
     return extract
 
 
-STAGES: dict[str, Stage] = {model: _stage_of(model) for model in READINGS}
+STAGES: dict[str, Stage] = {model: _stage_of(model) for model in MODELS}
 """model -> its extraction stage."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from fvrec.artifacts import output_name
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
-from fvrec.records import MODELS, Inputs
+from fvrec.records import MODELS, Inputs, Mode
 from warehouse.read import Warehouse
 
 ITEM_RELATIONS = ("items", "item_attributes")
@@ -16,7 +16,8 @@ LABELLED = (*ITEM_RELATIONS, "metrics")
 SERVED_MODEL = "lora"
 SERVED_INPUTS: Inputs = "image_title"
 """What a shop has of a product: rerank, RL and the page use what the main model read from both."""
-SERVED_MODE = "raw"
+SERVED_MODE: Mode = "constrained"
+"""Valid by construction, with confidences that were calibrated on val."""
 
 
 def supervised_fields(warehouse: Warehouse, ingest_run: str) -> tuple[str, ...]:
@@ -48,6 +49,12 @@ def adapter_dir(settings: Settings, model: str) -> Path | None:
     if model not in places:
         raise FvrecError("unknown model", found=model, allowed=MODELS)
     return places[model]
+
+
+def calibration_file(settings: Settings, model: str) -> Path:
+    """Where the temperatures and thresholds of a model lie; whoever loads the model finds them there."""
+    folder = adapter_dir(settings, model) or base_dir(settings)
+    return settings.outputs / "calibration" / f"{folder.name}.json"
 
 
 def relative(path: Path, settings: Settings) -> str:

@@ -11,6 +11,7 @@ from fvrec.config import Settings
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import Run
 from fvrec.report import EXTRACTION_MODELS, ReportData, draw_all, render_all
+from fvrec.report_figures import EVIDENCE, RELIABILITY, render_figures
 from tasks.context import Context
 from tasks.lineage import check_lineage, made_by
 from tasks.record import command_of
@@ -29,6 +30,7 @@ REPORTED = (
 FILES = (
     *("data_profile.md", "extraction_compare.md", "extraction_cases_base.md"),
     *(f"extraction_{model}.json" for model in EXTRACTION_MODELS),
+    *(RELIABILITY, EVIDENCE),
     *("rerank_report.md", "rl_report.md", "README_run.md"),
 )
 PICTURES = ("data_profile_rows.png", "data_profile_fields.png")
@@ -114,20 +116,21 @@ def collect(settings: Settings) -> ReportData:
     external=_reported_runs,
 )
 def reports(context: Context) -> None:
-    """Every Markdown and JSON-lines report, from warehouse rows."""
+    """Every report, and the plots in them, from warehouse rows."""
     data = collect(context.settings)
-    for path, text in _rendered(data, context.settings).items():
-        atomic_write(context.build(path), text)
+    for path, content in _rendered(data, context.settings).items():
+        atomic_write(context.build(path), content)
     for name, picture in draw_all(data).items():
         atomic_write(context.build(context.settings.reports / name), picture)
 
 
-def _rendered(data: ReportData, settings: Settings) -> dict[Path, str]:
+def _rendered(data: ReportData, settings: Settings) -> dict[Path, str | bytes]:
     texts = {settings.reports / name: text for name, text in render_all(data).items()}
     empty = [path for path, text in texts.items() if path.suffix == ".md" and len(text.splitlines()) < 5]
     if empty:
         raise SanityError("a report has no content", where=empty[0])
-    return texts
+    figures = render_figures(data.curves, data.items, settings.root)
+    return {**texts, **{settings.reports / name: picture for name, picture in figures.items()}}
 
 
 @stage(

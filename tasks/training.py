@@ -65,12 +65,23 @@ def train(
             outcome = _train_apart(settings, plan, model, samples, val, written)
         else:
             outcome = _train_here(settings, plan, model, tokenizer, cache, samples, val, written)
+    if method != "pretrain":
+        _record_training(context, written)
     if outcome is not None:
         _check_learned(outcome, method)
         write.save_curves(context.database, context.run_id, outcome.curve)
         context.save_metrics(_outcome_metrics(outcome, method))
     _check_writing(settings, method, written, samples, cache)
     remove(_work(settings, method))
+
+
+def _record_training(context: Context, adapter: Path) -> None:
+    """Leave beside an adapter which photos and groups it has seen: whoever scores it elsewhere must know."""
+    from fvrec.vlm.trained_on import TrainingRecord
+
+    settings = context.settings
+    items = context.warehouse.items(settings.source, ["train"])
+    TrainingRecord.of(items, source=settings.source, preset=settings.preset).write(adapter)
 
 
 def _work(settings: Settings, method: Method) -> Path:
@@ -200,7 +211,7 @@ def _check_writing(
     from fvrec.vlm.extract import Extractor
 
     is_base = method == "pretrain"
-    extractor = Extractor.load(
+    extractor = Extractor.assemble(
         "base" if is_base else method,
         base=written if is_base else base_dir(settings),
         tokenizer=tokenizer_dir(settings),
@@ -208,7 +219,7 @@ def _check_writing(
         max_length=settings.budget.max_length,
     )
     with fitting_threads(settings):
-        predictions = extractor.extract(sample(samples, settings.seed), cache)
+        predictions = extractor.predict(sample(samples, settings.seed), cache)
     if is_base:
         check_captions([prediction.raw_output for prediction in predictions])
     else:

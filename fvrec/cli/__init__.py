@@ -10,14 +10,14 @@ import sys
 import typer
 from rich.markup import escape
 
-from fvrec.cli import asking, download, pipeline, query, serving, sft_data, source, weights
+from fvrec.cli import asking, download, extraction, pipeline, query, serving, sft_data, source, weights
 from fvrec.cli.common import err
 from fvrec.errors import FvrecError
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="From product photos to lists that explain themselves."
 )
-for group in (pipeline, sft_data, query, asking, source, download, weights, serving):
+for group in (pipeline, sft_data, extraction, query, asking, source, download, weights, serving):
     group.register(app)
 
 

@@ -35,7 +35,6 @@ FLOW_COMMANDS = {
     "ingest": ("flows.ingest", "ingest", "Read a source's rows and photos into the warehouse."),
     "sft-data": ("flows.sft", "sft_samples", "Make the SFT samples of an ingested source; train nothing."),
     "sft": ("flows.sft", "sft", "Make SFT data; train base (E0), sft (E1) and lora (E2)."),
-    "extract": ("flows.extraction", "extraction", "Extract attributes with every model, and score them."),
     "rerank": ("flows.rerank", "rerank", "Judge constraint rerank against base order."),
     "rl": ("flows.rl", "rl", "Train the list policy and compare it with Base and MMR."),
     "report": ("flows.reports", "reports", "Make every report again from the warehouse alone."),

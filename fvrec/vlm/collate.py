@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -28,6 +29,22 @@ class Encoded:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A sample whose texts are short enough, and the ids of its prompt."""
+
+    sample: Sample
+    ids: list[int]
+
+
+class FeatureSource(Protocol):
+    """Whoever has image features at hand: a ``FeatureCache``, or what was just encoded."""
+
+    def rows(self, sha256s: Sequence[str]) -> NDArray[np.float16]:
+        """``[B, T, D]`` in the order asked."""
+        ...
+
+
+@dataclass(frozen=True)
 class Encoder:
     """Text of a sample -> ids. ``visual_positions``: LLM positions of one image."""
 
@@ -38,16 +55,21 @@ class Encoder:
     def __call__(self, sample: Sample) -> Encoded:
         """FvrecError when even without title and description the sample is longer than ``max_length``."""
         target = [*self._ids(sample.target), int(self.tokenizer.eos_token_id)]
-        room = self.max_length - len(target)
+        return Encoded(self.fit(sample, len(target)).ids, target)
+
+    def fit(self, sample: Sample, answer: int) -> Fitted:
+        """Shorten the sample's texts until its prompt and ``answer`` more ids are within ``max_length``.
+
+        FvrecError when even without title and description they are not.
+        """
+        room = self.max_length - answer
         prompt = self.prompt_ids(sample)
         while len(prompt) > room:
             shorter = _shorten(sample)
             if shorter == sample:
-                raise FvrecError(
-                    "a sample is longer than max_length", found=len(prompt) + len(target), where=sample.item_id
-                )
+                raise FvrecError("a sample is longer than max_length", found=len(prompt) + answer, where=sample.item_id)
             sample, prompt = shorter, self.prompt_ids(shorter)
-        return Encoded(prompt, target)
+        return Fitted(sample, prompt)
 
     def prompt_ids(self, sample: Sample) -> list[int]:
         """Ids of the prompt alone."""
@@ -86,7 +108,7 @@ def pad(rows: Sequence[Sequence[int]], value: int, side: Literal["left", "right"
     return out
 
 
-def image_features(samples: Sequence[Sample], cache: FeatureCache) -> Tensor | None:
+def image_features(samples: Sequence[Sample], cache: FeatureSource) -> Tensor | None:
     """``[I, T, D]`` float32 of the samples that show an image, in their order; None when none does."""
     keys = [view_key(sample.image_sha256, sample.view) for sample in samples if sample.image_sha256]
     if not keys:

@@ -1,41 +1,85 @@
-"""Extraction: image + title -> the model's text -> strict parse.
+"""Extraction: image + title -> the ten attributes with confidences.
 
-Mode ``raw``: plain greedy generation, nothing forced.
+    Extractor.load("outputs/adapters/sft_lora").extract(["shoe.jpg"], ["Nike Men Black Shoes"])
+
+Two modes, never mixed in one prediction. ``raw``: plain greedy generation and a strict parse; the confidences are
+those that the model wrote. ``constrained``: the values are chosen within the schema (``fvrec.vlm.constrained``) and
+the confidences computed from the probabilities of the choice; the answer's text then passes the same strict parse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 
-from fvrec.records import Prediction
-from fvrec.schema import parse_answer
-from fvrec.vlm.collate import Encoder, image_features, pad
+from fvrec.prompts import PROMPT_PREFIX, texts_of
+from fvrec.records import Mode, Prediction
+from fvrec.schema import FIELDS, UNKNOWN, VALUES, parse_answer, render_answer
+from fvrec.vlm.bundle import locate
+from fvrec.vlm.calibrate import stored_calibration
+from fvrec.vlm.catalogue import read_catalogue
+from fvrec.vlm.collate import Encoder, FeatureSource, Fitted, image_features
+from fvrec.vlm.constrained import ConstrainedDecoder, DecodedField
+from fvrec.vlm.decoding_types import AnyCalibration, Cut, Decision, FieldScores, Reading, for_inputs
 from fvrec.vlm.features import FeatureCache
+from fvrec.vlm.generate import write_answers
+from fvrec.vlm.grammar import build_grammar
+from fvrec.vlm.images import ImageInput
 from fvrec.vlm.model import MiniMindVLM, load_model
 from fvrec.vlm.samples import Sample
 from fvrec.vlm.tokenizer import load_tokenizer
+from fvrec.vlm.towers import Tower, load_tower
 from fvrec.vlm.weights import apply_adapter
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
-MAX_NEW_TOKENS = 64
-"""Twice what an answer takes: a model that has not ended by then is judged on what it wrote."""
+Precision = Literal["float32", "bfloat16"]
+BATCH_TOKENS = 16_384
+"""A batch ends before its padded prompts hold more ids than this, so that long texts do not fill the memory."""
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A model ready to write answers. ``name``: ``base``, ``sft`` or ``lora``."""
+    """A model ready to read products. ``name``: ``base``, ``sft`` or ``lora``.
+
+    ``precision``: of the weights in mode ``constrained``; ``bfloat16`` is faster where the processor has it, and may
+    decide close calls otherwise than ``float32``. Mode ``raw`` runs in the model's own. ``calibration``: what turns the
+    distributions into values and confidences; None: the decoded value and its probability.
+    """
 
     name: str
     model: MiniMindVLM
     encoder: Encoder
+    calibration: AnyCalibration | None = None
+    precision: Precision = "float32"
 
     @classmethod
-    def load(cls, name: str, *, base: Path, tokenizer: Path, adapter: Path | None, max_length: int) -> Extractor:
+    def load(
+        cls, path: Path | str, *, calibration: AnyCalibration | None = None, precision: Precision = "float32"
+    ) -> Extractor:
+        """A model by its folder: an adapter, the base, or an exported bundle (``fvrec.vlm.bundle``).
+
+        calibration: left out, it is the one that was fitted for these weights, where there is one. FvrecError when a
+        part is missing or damaged, or the adapter or the calibration belongs to other weights.
+        """
+        files = locate(Path(path))
+        loaded = cls.assemble(
+            files.name,
+            base=files.base,
+            tokenizer=files.tokenizer,
+            adapter=files.adapter,
+            max_length=files.max_length,
+        )
+        calibration = stored_calibration(files) if calibration is None else calibration
+        return replace(loaded, calibration=calibration, precision=precision)
+
+    @classmethod
+    def assemble(cls, name: str, *, base: Path, tokenizer: Path, adapter: Path | None, max_length: int) -> Extractor:
         """Base checkpoint, its tokenizer, and the adapter (None: the bare base). FvrecError on a bad folder."""
         model = load_model(base)
         if adapter is not None:
@@ -44,49 +88,127 @@ class Extractor:
         return cls(name, model, Encoder(load_tokenizer(tokenizer), model.config.visual_positions, max_length))
 
     def extract(
-        self, samples: Sequence[Sample], cache: FeatureCache, *, batch_size: int = 128, progress: Progress = iter
+        self,
+        images: Sequence[ImageInput | None] | None,
+        titles: Sequence[str] | None = None,
+        descriptions: Sequence[str] | None = None,
+        *,
+        mode: Mode = "constrained",
+        cache: FeatureCache | None = None,
+    ) -> list[Reading]:
+        """One reading a product, in order. Images are paths, bytes or PIL images, None where there is none.
+
+        An image that cannot be read gives a reading with an ``error``; texts that were cut are in its ``cuts``.
+        """
+        return list(self.stream(images, titles, descriptions, mode=mode, cache=cache))
+
+    def stream(
+        self,
+        images: Iterable[ImageInput | None] | None,
+        titles: Iterable[str] | None = None,
+        descriptions: Iterable[str] | None = None,
+        *,
+        mode: Mode = "constrained",
+        cache: FeatureCache | None = None,
+        chunk: int = 256,
+    ) -> Iterator[Reading]:
+        """The same for any number of products: no more than two chunks of them are in memory at a time."""
+        return read_catalogue(self, images, titles, descriptions, mode=mode, cache=cache, chunk=chunk)
+
+    def predict(
+        self,
+        samples: Sequence[Sample],
+        cache: FeatureSource,
+        *,
+        mode: Mode = "raw",
+        batch_size: int = 128,
+        progress: Progress = iter,
     ) -> list[Prediction]:
-        """One prediction a sample, in order. Samples of one length go together, so that little is padded."""
-        prompts = [self.encoder.prompt_ids(sample) for sample in samples]
-        order = sorted(range(len(samples)), key=lambda index: (samples[index].inputs, len(prompts[index])))
-        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        texts: dict[int, str] = {}
-        for batch in progress(batches):
-            written = self._write([samples[i] for i in batch], [prompts[i] for i in batch], cache)
-            texts.update(zip(batch, written, strict=True))
-        return [_judge(sample, self.name, texts[index]) for index, sample in enumerate(samples)]
+        """One prediction a sample, in order."""
+        readings = self.read(samples, cache, mode=mode, batch_size=batch_size, progress=progress)
+        return [reading.prediction for reading in readings]
 
-    @torch.inference_mode()
-    def _write(self, samples: list[Sample], prompts: list[list[int]], cache: FeatureCache) -> list[str]:
+    def read(
+        self,
+        samples: Sequence[Sample],
+        cache: FeatureSource,
+        *,
+        mode: Mode = "constrained",
+        batch_size: int = 128,
+        progress: Progress = iter,
+    ) -> list[Reading]:
+        """One reading a sample, in order. Samples of one length go together, so that little is padded."""
+        fitted = [self.encoder.fit(sample, self.answer_tokens) for sample in samples]
+        read_batch = self._constrained if mode == "constrained" else self._raw
+        readings: dict[int, Reading] = {}
+        for batch in progress(_batches(fitted, batch_size)):
+            readings.update(zip(batch, read_batch([fitted[index] for index in batch], cache), strict=True))
+        return [_with_cuts(readings[index], sample, fitted[index].sample) for index, sample in enumerate(samples)]
+
+    @cached_property
+    def tower(self) -> Tower:
+        """The vision tower that the model was trained behind."""
+        return load_tower(self.model.config.tower)
+
+    @cached_property
+    def answer_tokens(self) -> int:
+        """How many ids an answer takes, its end mark included: what a prompt must leave room for."""
+        plainest = render_answer(dict.fromkeys(FIELDS, UNKNOWN), dict.fromkeys(FIELDS, 0.1))
+        return len(self.encoder.tokenizer(plainest, add_special_tokens=False)["input_ids"]) + 1
+
+    @cached_property
+    def decoder(self) -> ConstrainedDecoder:
+        """The engine of mode ``constrained``, made when first asked for."""
         tokenizer = self.encoder.tokenizer
-        input_ids = pad(prompts, int(tokenizer.pad_token_id), "left")
-        mask = pad([[1] * len(prompt) for prompt in prompts], 0, "left")
-        embedded = self.model.embed(input_ids, image_features(samples, cache))
-        generated = self.model.llm.generate(
-            inputs_embeds=embedded,
-            attention_mask=mask,
-            max_new_tokens=MAX_NEW_TOKENS,
-            do_sample=False,
-            pad_token_id=int(tokenizer.pad_token_id),
-            eos_token_id=int(tokenizer.eos_token_id),
+        return ConstrainedDecoder(
+            self.model,
+            build_grammar(tokenizer),
+            pad_id=int(tokenizer.pad_token_id),
+            prefix_ids=tokenizer(PROMPT_PREFIX, add_special_tokens=False)["input_ids"],
+            dtype=getattr(torch, self.precision),
         )
-        return [self._text(row) for row in generated.tolist()]
 
-    def _text(self, ids: list[int]) -> str:
-        """What was written before the end mark; without an end mark, everything (which then is no valid JSON)."""
-        end = int(self.encoder.tokenizer.eos_token_id)
-        answer = ids[: ids.index(end)] if end in ids else ids
-        return str(self.encoder.tokenizer.decode(answer, skip_special_tokens=False))
+    def _constrained(self, batch: Sequence[Fitted], cache: FeatureSource) -> list[Reading]:
+        features = image_features([one.sample for one in batch], cache)
+        decoded = self.decoder.decode([one.ids for one in batch], features)
+        return [self.decide(one.sample, _scores(decoded, row)) for row, one in enumerate(batch)]
+
+    def decide(self, sample: Sample, scores: FieldScores) -> Reading:
+        """What is answered to a sample with these distributions: a new calibration needs no new decoding."""
+        decide = plain_decision if self.calibration is None else for_inputs(self.calibration, sample.inputs).apply
+        decided = {field: decide(field, scores.log_probs[field], scores.greedy[field]) for field in FIELDS}
+        confidence = {field: decision.confidence for field, decision in decided.items()}
+        text = render_answer({field: decision.value for field, decision in decided.items()}, confidence)
+        prediction = judge(sample, self.name, "constrained", text)
+        # The text rounds to two decimals; the record keeps what was computed.
+        exact = replace(prediction, confidence=confidence) if prediction.schema_valid else prediction
+        return Reading(exact, scores)
+
+    def _raw(self, batch: Sequence[Fitted], cache: FeatureSource) -> list[Reading]:
+        texts = write_answers(
+            self.model,
+            self.encoder.tokenizer,
+            [one.ids for one in batch],
+            image_features([one.sample for one in batch], cache),
+            longest=2 * self.answer_tokens,  # a model that has not ended by then is judged on what it wrote
+        )
+        return [Reading(judge(one.sample, self.name, "raw", text)) for one, text in zip(batch, texts, strict=True)]
 
 
-def _judge(sample: Sample, model: str, text: str) -> Prediction:
+def plain_decision(field: str, log_probs: np.ndarray, greedy: int) -> Decision:
+    """The decoded value with its probability."""
+    return Decision(VALUES[field][greedy], min(float(np.exp(log_probs[greedy])), 1.0))
+
+
+def judge(sample: Sample, model: str, mode: Mode, text: str) -> Prediction:
+    """The strict parser's verdict on an answer's text."""
     result = parse_answer(text)
     answer = result.answer
     return Prediction(
         item_id=sample.item_id,
         model=model,
         inputs=sample.inputs,
-        mode="raw",
+        mode=mode,
         raw_output=text,
         json_valid=result.json_valid,
         schema_valid=result.schema_valid,
@@ -95,3 +217,33 @@ def _judge(sample: Sample, model: str, text: str) -> Prediction:
         attributes=dict(answer.attributes) if answer else {},
         confidence=dict(answer.confidence) if answer else {},
     )
+
+
+def _with_cuts(reading: Reading, asked: Sample, fitted: Sample) -> Reading:
+    """Record what the model's length limit cut off."""
+    if fitted is asked:
+        return reading
+    texts = zip(("title", "description"), texts_of(asked.messages), texts_of(fitted.messages), strict=True)
+    cuts = tuple(Cut(name, len(before), len(after)) for name, before, after in texts if len(after) < len(before))
+    return replace(reading, cuts=cuts)
+
+
+def _scores(decoded: dict[str, DecodedField], row: int) -> FieldScores:
+    return FieldScores(
+        {field: one.log_probs[row] for field, one in decoded.items()},
+        {field: int(one.greedy[row]) for field, one in decoded.items()},
+    )
+
+
+def _batches(fitted: Sequence[Fitted], size: int) -> list[list[int]]:
+    """Indices, those of one input variant and similar length together, at most ``size`` a batch."""
+    order = sorted(range(len(fitted)), key=lambda index: (fitted[index].sample.inputs, len(fitted[index].ids)))
+    batches: list[list[int]] = []
+    for index in order:
+        longest = len(fitted[index].ids)  # the order makes the newest the longest of its variant
+        same = batches and fitted[batches[-1][0]].sample.inputs == fitted[index].sample.inputs
+        if same and len(batches[-1]) < size and longest * (len(batches[-1]) + 1) <= BATCH_TOKENS:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches

@@ -70,6 +70,10 @@ class FeatureCache:
                     buffer, names = [], []
         return len(missing)
 
+    def put(self, sha256s: Sequence[str], rows: NDArray[np.float16]) -> None:
+        """Keep features that were encoded elsewhere by this cache's tower: ``[B, T, D]`` under the B hashes."""
+        self._write_shard(list(sha256s), rows)
+
     def rows(self, sha256s: Sequence[str]) -> NDArray[np.float16]:
         """``[B, T, D]`` of hashes or view keys, in the order asked. FvrecError for an image that was never encoded."""
         out = np.empty((len(sha256s), self.tower.tokens, sum(self.tower.streams)), dtype=np.float16)

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+import pyarrow.parquet as pq
 import pytest
+
+from fvrec.schema import VALUES
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +33,8 @@ PLACES = (
     *("reports/data_profile.md", "reports/extraction_base.json", "reports/extraction_sft.json"),
     *("reports/extraction_lora.json", "reports/extraction_compare.md", "reports/extraction_cases_base.md"),
     *("reports/rerank_report.md", "reports/rl_report.md", "reports/README_run.md"),
+    *("reports/extraction_reliability.png", "reports/extraction_evidence.png"),
+    *("outputs/calibration/base.json", "outputs/calibration/sft.json", "outputs/calibration/sft_lora.json"),
 )
 
 
@@ -158,3 +163,36 @@ class TestAfterwards:
         assert len(found["items"]) == 2
         assert found["constraints"]
         assert {(one["origin"], one["strength"]) for one in found["constraints"]} == {("picture", "soft")}
+
+    def test_a_folder_becomes_a_table_and_is_read_once(self, root: Path, tmp_path: Path) -> None:
+        table = tmp_path / "attrs.parquet"
+        command = ("extract", "--images", str(root / "data" / "raw" / "embedded"), "--limit", "20", "--root", str(root))
+        first = fvrec(*command, "--out", str(table))
+        assert first.code == 0, first.text
+        assert "20 rows" in first.text
+        rows = pq.read_table(table).to_pylist()
+        assert [row["error"] for row in rows] == [""] * 20
+        assert {row["color"] for row in rows} <= set(VALUES["color"])
+        assert all(0 < row["color_confidence"] <= 1 for row in rows)
+        again = fvrec(*command, "--out", str(table))
+        assert "0 read now" in again.text
+        other = fvrec(*command, "--out", str(table), "--inputs", "image_title")
+        assert other.code == 2
+        assert "something else: inputs" in other.text
+
+    def test_an_adapter_is_scored_on_products_that_it_has_not_seen(self, root: Path, tmp_path: Path) -> None:
+        rows_file = tmp_path / "scores.json"
+        options = ("--source", "embedded", "--limit", "30", "--inputs", "image", "--root", str(root))
+        unseen = fvrec("evaluate", *options, "--seed", "99", "--json", str(rows_file))
+        assert unseen.code == 0, unseen.text
+        rows = json.loads(rows_file.read_text())
+        passed = {row["mode"]: row["value"] for row in rows if row["metric"] == "schema_pass_rate"}
+        assert passed["constrained"] == 1.0
+        assert set(passed) == {"raw", "constrained"}
+        assert {row["n"] for row in rows if row["metric"] == "scored_items"} == {30}
+        assert "majority_share" in unseen.text
+        # The drawing that it was trained on: most of its photos are left out.
+        own = fvrec("evaluate", *options, "--seed", "7", "--json", str(rows_file))
+        assert "were left out" in own.text
+        seen = {row["metric"]: row["value"] for row in json.loads(rows_file.read_text()) if not row["mode"]}
+        assert 0 < seen["scored_items"] < seen["seen_items"]

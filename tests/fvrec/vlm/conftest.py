@@ -64,15 +64,14 @@ def encoder(items: list[Item]) -> Encoder:
     return Encoder(tokenizer, visual_positions=49, max_length=256)
 
 
+def new_toy_model(encoder: Encoder, cache: FeatureCache, seed: int = 3) -> MiniMindVLM:
+    image_id = token_id(encoder.tokenizer, IMAGE_TOKEN)
+    return new_model(SIZE, cache.tower, vocabulary=len(encoder.tokenizer), image_token_id=image_id, seed=seed)
+
+
 @pytest.fixture
 def model(encoder: Encoder, cache: FeatureCache) -> MiniMindVLM:
-    return new_model(
-        SIZE,
-        cache.tower,
-        vocabulary=len(encoder.tokenizer),
-        image_token_id=token_id(encoder.tokenizer, IMAGE_TOKEN),
-        seed=3,
-    )
+    return new_toy_model(encoder, cache)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def train(model: MiniMindVLM, samples: list[Sample], collator: TrainingCollator,
 
 
 def extractor(trained: Trained, name: str) -> Extractor:
-    return Extractor.load(
+    return Extractor.assemble(
         name,
         base=trained.folder / "base",
         tokenizer=trained.folder / "tokenizer",
@@ -76,7 +76,7 @@ def extractor(trained: Trained, name: str) -> Extractor:
 
 def predict(trained: Trained, name: str, items: list[Item]) -> list[Prediction]:
     samples = [extraction_sample(item, "image") for item in items]
-    return extractor(trained, name).extract(samples, trained.collator.cache, batch_size=7)
+    return extractor(trained, name).predict(samples, trained.collator.cache, batch_size=7)
 
 
 @pytest.mark.parametrize("name", ["sft", "lora"])
@@ -94,6 +94,18 @@ def test_a_tuned_model_reads_the_toy_without_fault(trained: Trained, items: list
     assert values["accuracy", "category"] == 1.0
 
 
+@pytest.mark.parametrize("inputs", ["image", "title", "image_title"])
+def test_constrained_reads_what_a_tuned_model_writes_by_itself(
+    trained: Trained, items: list[Item], inputs: str
+) -> None:
+    samples = [extraction_sample(item, inputs) for item in items]
+    one = extractor(trained, "lora")
+    raw = one.predict(samples, trained.collator.cache)
+    constrained = one.predict(samples, trained.collator.cache, mode="constrained", batch_size=7)
+    assert [p.attributes for p in constrained] == [p.attributes for p in raw]
+    assert all(p.schema_valid for p in constrained)
+
+
 def test_the_base_writes_titles_not_json(trained: Trained, items: list[Item]) -> None:
     predictions = predict(trained, "base", items[:6])
     assert not any(prediction.json_valid for prediction in predictions)
@@ -103,8 +115,8 @@ def test_the_base_writes_titles_not_json(trained: Trained, items: list[Item]) ->
 def test_batching_does_not_change_answers(trained: Trained, items: list[Item]) -> None:
     samples = [extraction_sample(item, inputs) for item in items[:6] for inputs in ("image", "title", "image_title")]
     one = extractor(trained, "lora")
-    alone = [one.extract([sample], trained.collator.cache)[0].raw_output for sample in samples]
-    together = [p.raw_output for p in one.extract(samples, trained.collator.cache, batch_size=5)]
+    alone = [one.predict([sample], trained.collator.cache)[0].raw_output for sample in samples]
+    together = [p.raw_output for p in one.predict(samples, trained.collator.cache, batch_size=5)]
     assert together == alone
 
 
