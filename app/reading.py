@@ -8,10 +8,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from app.pictures import decode_upload
-from fvrec.artifacts import digest_bytes
 from fvrec.config import Settings
-from fvrec.records import AttributeValue, Item, Prediction
-from fvrec.schema import FIELDS, UNKNOWN
+from fvrec.records import Prediction
 
 if TYPE_CHECKING:
     from fvrec.vlm.extract import Extractor
@@ -44,34 +42,18 @@ class PictureReader:
         if not self.available:
             return None
         from fvrec.vlm.features import FeatureCache
-        from fvrec.vlm.samples import extraction_sample
 
         with self._lock, TemporaryDirectory() as folder:
-            item = _item_of(data, Path(folder) / "picture")
             cache = FeatureCache(Path(folder), self._tower)
-            cache.ensure({item.image_sha256: Path(item.image_path)})
-            return self._loaded().extract([extraction_sample(item, "image")], cache)[0]
+            return self._loaded().extract([data], cache=cache)[0].prediction
 
     def _loaded(self) -> Extractor:
         from fvrec.vlm.extract import Extractor
 
         if self._extractor is None:
-            self._extractor = Extractor.load(
-                self._model,
-                base=self._settings.models / "base",
-                tokenizer=self._settings.models / "tokenizer",
-                adapter=self._adapter(),
-                max_length=self._settings.budget.max_length,
-            )
+            self._extractor = Extractor.load(self._adapter() or self._settings.models / "base")
         return self._extractor
 
     def _adapter(self) -> Path | None:
         folder = ADAPTERS[self._model]
         return None if folder is None else self._settings.adapters / folder
-
-
-def _item_of(data: bytes, path: Path) -> Item:
-    """The picture as a product of which nothing is known."""
-    path.write_bytes(data)
-    nothing = dict.fromkeys(FIELDS, AttributeValue(UNKNOWN, "unknown"))
-    return Item("picture", "upload", "picture", "excluded", str(path), digest_bytes(data), "", "", {}, nothing)

@@ -77,7 +77,9 @@ class Bench:
         cache = FeatureCache(root / "cache", tower)
         cache.ensure({item.image_sha256: root / item.image_path for item in items}, views=preset.training.views)
         tokenizer = train_tokenizer((item.title for item in items), vocabulary=preset.llm.bpe_vocabulary)
-        return cls(preset, items, root, TrainingCollator(Encoder(tokenizer, tower.tokens, preset.max_length), cache))
+        return cls(
+            preset, tuple(items), root, TrainingCollator(Encoder(tokenizer, tower.tokens, preset.max_length), cache)
+        )
 
     @property
     def samples(self) -> tuple[Sample, ...]:
