@@ -24,7 +24,7 @@ from fvrec.sources.deepfashion_files import COARSE, FINE, LAYOUT, MISFIT, PHOTOS
 from fvrec.sources.folder import find_base
 from fvrec.sources.raw_values import canonical, unmapped
 from fvrec.sources.sampling import sample
-from fvrec.sources.text_rules import load_rules
+from fvrec.sources.text_rules import load_rules, texts_for
 
 VOCABULARY = "deepfashion"
 _ENOUGH = 2_000
@@ -138,9 +138,9 @@ class DeepFashionSource:
 
 def labels_of(category: str, attributes: Sequence[str]) -> dict[str, AttributeValue]:
     """All ten fields, from the name of the category and the names of the attributes that are marked."""
-    rules, text = load_rules(VOCABULARY), " ; ".join(attributes).lower()
+    rules, texts = load_rules(VOCABULARY), texts_for(VOCABULARY, {"attributes": " ; ".join(attributes).lower()})
     kind = canonical(VOCABULARY, "category", category, table="categories")
-    known = {field: rules[field].read({"attributes": text}, kind.value) for field in FIELDS if field in rules}
+    known = {field: rules[field].read(texts, kind.value) for field in FIELDS if field in rules}
     return complete({"category": kind, **known})
 
 
