@@ -123,7 +123,7 @@ class HmSource:
         return RawRow(
             item_id=item_id,
             group_key=line.values[PRODUCT] or item_id,
-            image_path=images / item_id[:3] / f"{item_id}.jpg",
+            image_path=images / f"{item_id[:3]}/{item_id}.jpg",
             title=line.values[TITLE],
             description=line.values[DESCRIPTION],
             raw=line.values,

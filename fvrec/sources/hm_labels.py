@@ -86,6 +86,7 @@ def _told(kind: str, texts: tuple[str, ...]) -> Mapping[str, AttributeValue]:
     return {field: value for field, value in {**found, "category": category}.items() if value.value != UNKNOWN}
 
 
+@lru_cache(maxsize=1024)
 def _color(group: str, master: str) -> AttributeValue:
     """The colour group; a pair whose master name tells more, or the master name where the group is silent."""
     pair = canonical(VOCABULARY, "color", f"{group}/{master}", table="color_pair")

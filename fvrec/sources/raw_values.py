@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 from fvrec import vocab
 from fvrec.errors import FvrecError
@@ -13,6 +13,7 @@ from fvrec.schema import OTHER, UNKNOWN
 from fvrec.sources.base import UNKNOWN_ATTRIBUTE
 
 
+@lru_cache(maxsize=1024)
 def canonical(vocabulary: str, field: str, raw: str, table: str = "") -> AttributeValue:
     """What ``raw`` means, in any case and spacing around it; ``table`` names the table where it is not the field.
 
