@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
+from operator import or_
 from typing import Any
 
 from fvrec import vocab
@@ -17,36 +18,32 @@ from fvrec.errors import FvrecError
 from fvrec.records import AttributeValue, Origin
 from fvrec.schema import FIELDS, VALUES
 from fvrec.sources.base import UNKNOWN_ATTRIBUTE
-from fvrec.sources.cues import CueIndex
+from fvrec.sources.cues import CueIndex, Gate
 
 _SETTINGS = {"scope", "origin", "prefer"}
 CUT = " … "
 """Stands in a text for what was cut out of it."""
+_MAX_KNOWN = 1 << 12
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A pattern; ``bit`` is its place among the candidates of a text."""
+    """A pattern, and the gate that tells which texts are worth a search."""
 
     pattern: re.Pattern[str]
-    bit: int
+    gate: Gate
 
 
+@dataclass(frozen=True)
 class Texts:
-    """Texts in lower case by scope, each looked at once for what it may match."""
+    """Texts in lower case by scope, and the marks of the cues that each holds."""
 
-    def __init__(self, by_scope: Mapping[str, str], index: CueIndex) -> None:
-        self._by_scope, self._index = by_scope, index
-        self._candidates: dict[str, int] = {}
+    by_scope: Mapping[str, str]
+    marks: Mapping[str, int]
 
-    def __getitem__(self, scope: str) -> str:
-        return self._by_scope[scope]
 
-    def candidates(self, scope: str) -> int:
-        """The bits of the rules that may match the text of ``scope``, or what is left of it after cuts."""
-        if scope not in self._candidates:
-            self._candidates[scope] = self._index.candidates(self._by_scope[scope])
-        return self._candidates[scope]
+Asked = Sequence[tuple[str, re.Pattern[str]]]
+"""Values with their patterns."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +57,30 @@ class Tier:
 
     @cached_property
     def bits(self) -> int:
-        """The bits of all its rules."""
-        return sum(rule.bit for rule in self.rules.values())
+        """The marks that any of its rules looks at."""
+        return reduce(or_, (rule.gate.bits for rule in self.rules.values()), 0)
 
-    def find(self, text: str, candidates: int) -> tuple[str, ...]:
+    def asked(self, marks: int) -> Asked:
+        """The rules that may match a text with these ``marks``. Few sets of marks are met, so they are remembered."""
+        marks &= self.bits
+        if not marks:
+            return ()
+        if (asked := self._known.get(marks)) is None:
+            asked = [(value, rule.pattern) for value, rule in self.rules.items() if rule.gate.admits(marks)]
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[marks] = asked
+        return asked
+
+    def find(self, text: str, asked: Asked) -> Sequence[str]:
         """The values whose pattern occurs; only the one said first where that is to win."""
-        asked = [(value, rule.pattern) for value, rule in self.rules.items() if rule.bit & candidates]
         hits = [(found.start(), value) for value, pattern in asked if (found := pattern.search(text))]
         values = [value for _, value in sorted(hits)]
-        return tuple(values[:1] if self.first_wins else values)
+        return values[:1] if self.first_wins else values
+
+    @cached_property
+    def _known(self) -> dict[int, Asked]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -86,17 +98,17 @@ class FieldRules:
             return UNKNOWN_ATTRIBUTE
         cleaned: dict[str, str] = {}
         for tier in self.tiers:
-            candidates = texts.candidates(tier.scope)
-            if not candidates & tier.bits:
+            scope = tier.scope
+            if not (asked := tier.asked(texts.marks[scope])):
                 continue
-            if tier.scope not in cleaned:
-                cleaned[tier.scope] = self._clean(texts[tier.scope], candidates)
-            if values := tier.find(cleaned[tier.scope], candidates):
+            if scope not in cleaned:
+                cleaned[scope] = self._clean(texts.by_scope[scope], texts.marks[scope])
+            if values := tier.find(cleaned[scope], asked):
                 return AttributeValue(values[0], tier.origin) if len(values) == 1 else UNKNOWN_ATTRIBUTE
         return UNKNOWN_ATTRIBUTE
 
-    def _clean(self, text: str, candidates: int) -> str:
-        return self.ignore.pattern.sub(CUT, text) if self.ignore and self.ignore.bit & candidates else text
+    def _clean(self, text: str, marks: int) -> str:
+        return self.ignore.pattern.sub(CUT, text) if self.ignore and self.ignore.gate.admits(marks) else text
 
 
 def load_rules(vocabulary: str) -> Mapping[str, FieldRules]:
@@ -106,7 +118,8 @@ def load_rules(vocabulary: str) -> Mapping[str, FieldRules]:
 
 def texts_for(vocabulary: str, by_scope: Mapping[str, str]) -> Texts:
     """``by_scope`` (scope -> lower-case text) as the rules of ``vocabulary`` read it."""
-    return Texts(by_scope, _load(vocabulary).index)
+    index = _load(vocabulary).index
+    return Texts(by_scope, {scope: index.marks(text) for scope, text in by_scope.items()})
 
 
 @dataclass(frozen=True)
@@ -120,7 +133,7 @@ def _load(vocabulary: str) -> _Book:
     data = vocab.load(vocabulary)
     patterns = _Patterns(data.get("fragments", {}))
     fields = {field: _field(field, data, patterns, vocabulary) for field in FIELDS if field in data}
-    return _Book(fields, CueIndex(patterns.texts))
+    return _Book(fields, patterns.index)
 
 
 def _field(field: str, data: Mapping[str, Any], patterns: _Patterns, vocabulary: str) -> FieldRules:
@@ -148,19 +161,21 @@ def _tier(field: str, tier: Mapping[str, Any], patterns: _Patterns, where: str) 
 
 
 class _Patterns:
-    """Numbers the patterns of one vocabulary as they are made."""
+    """Makes the patterns of one vocabulary, and the index of their cues."""
 
     def __init__(self, fragments: Mapping[str, str]) -> None:
-        self.texts: list[str] = []
+        self.index = CueIndex()
         self._fragments = fragments
 
     def rule(self, alternatives: Sequence[str], where: str) -> Rule:
-        text = "|".join(f"(?:{each})" for each in alternatives)
-        for name, fragment in self._fragments.items():
-            text = text.replace("{" + name + "}", fragment)
+        alternatives = [self._whole(each) for each in alternatives]
         try:
-            pattern = re.compile(text)
+            pattern = re.compile("|".join(f"(?:{each})" for each in alternatives))
+            return Rule(pattern, self.index.gate(alternatives))
         except re.error as error:
             raise FvrecError("a rule is no regular expression", where=where, found=str(error)) from error
-        self.texts.append(text)
-        return Rule(pattern, 1 << (len(self.texts) - 1))
+
+    def _whole(self, text: str) -> str:
+        for name, fragment in self._fragments.items():
+            text = text.replace("{" + name + "}", fragment)
+        return text
