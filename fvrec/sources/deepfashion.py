@@ -23,7 +23,7 @@ from fvrec.sources.base import RawRow, complete
 from fvrec.sources.deepfashion_files import COARSE, FINE, LAYOUT, MISFIT, PHOTOS, Benchmark, Entry
 from fvrec.sources.folder import find_base
 from fvrec.sources.raw_values import canonical, unmapped
-from fvrec.sources.sampling import sample
+from fvrec.sources.table import sampled
 from fvrec.sources.text_rules import load_rules, texts_for
 
 VOCABULARY = "deepfashion"
@@ -66,7 +66,7 @@ class DeepFashionSource:
     def rows(self) -> Iterator[RawRow | Quarantined]:
         """The labelled photos in the order of the lists; a line that does not fit as Quarantined."""
         self.discover()
-        yield from self._rows(sample(list(self._files.entries()), self._limit, self._seed))
+        yield from self._rows(list(sampled(self._files.entries, limit=self._limit, seed=self._seed)))
 
     def manifest(self) -> dict[str, Any]:
         """Where the user got the data, what it holds, and the digests of the lists as they lie there."""
@@ -89,7 +89,7 @@ class DeepFashionSource:
 
     def unmapped(self) -> dict[str, Counter[str]]:
         """Table of the vocabulary -> raw values that it does not name. Attributes are matched by words, not by name."""
-        return unmapped(VOCABULARY, {"categories": self._files.categories()})
+        return unmapped(VOCABULARY, {"categories": Counter(self._files.categories())})
 
     @cached_property
     def _files(self) -> Benchmark:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from fvrec.errors import FvrecError
 from fvrec.sources.dialect import Dialect, detect
 from fvrec.sources.torn import Record, Records
 
+Row = TypeVar("Row")
 _EMPTY = {"", "nan", "null", "none"}
 _SHORT = 40
 _REMEMBERED = 1 << 14
@@ -78,7 +80,7 @@ def read_lines(
                 yield _fit(record, header, open_ended, dialect.delimiter, cleaned)
 
 
-def sampled(lines: Callable[[], Iterator[Line]], *, limit: int | None, seed: int) -> Iterator[Line]:
+def sampled(lines: Callable[[], Iterator[Row]], *, limit: int | None, seed: int) -> Iterator[Row]:
     """A seeded sample of ``limit`` rows in their order, by two passes; all of them when there are no more.
 
     lines: gives a fresh pass over the rows at each call.

@@ -126,7 +126,7 @@ def test_a_wrong_mapping_says_what_to_change(tmp_path: Path, old: str, new: str,
 
 def test_too_few_attributes_are_not_admitted(tmp_path: Path) -> None:
     mapping = MAPPING.partition("[fields.gender]")[0]
-    with pytest.raises(FvrecError, match=r"too few attribute columns.*one category field and two more"):
+    with pytest.raises(FvrecError, match=r"too few attributes.*found: 'category, color.*a category and at least 2 more"):
         open_source("tabular", write_shop(tmp_path, mapping=mapping)).discover()
     with pytest.raises(FvrecError, match=r"mapping file is missing.*fvrec source init"):
         open_source("tabular", write_shop(tmp_path / "other", mapping=None)).discover()
