@@ -24,7 +24,10 @@ def read_header(path: Path, needed: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_lines(path: Path, header: Sequence[str]) -> Iterator[Line]:
-    """Every row. NaN and Infinity are empty; a whole float is an integer (an id that passed through pandas); a list is joined by commas."""
+    """Every row. NaN and Infinity are empty; a whole float is an integer (an id that went through pandas).
+
+    A list is joined by commas.
+    """
     file = _open(path)
     number = 0
     try:

@@ -43,7 +43,9 @@ def count_values(lines: Iterable[Line], tables: Mapping[str, str]) -> dict[str, 
 def unmapped(vocabulary: str, tables: Mapping[str, Counter[str]]) -> dict[str, Counter[str]]:
     """table -> its raw values that the vocabulary does not name, with their counts; tables without any are left out."""
     found = {
-        table: Counter({raw: count for raw, count in raws.items() if raw.strip().lower() not in words(vocabulary, table)})
+        table: Counter(
+            {raw: count for raw, count in raws.items() if raw.strip().lower() not in words(vocabulary, table)}
+        )
         for table, raws in tables.items()
     }
     return {table: counts for table, counts in found.items() if counts}

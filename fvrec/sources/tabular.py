@@ -162,7 +162,9 @@ class TabularSource:
             raise FvrecError("no picture is named", where=self.mapping_file, allowed="columns.image or images.file")
         require_labels(self.mapping_file, (self._labels(line) for line in self._all_lines() if not line.problem))
         if not has_pictures(self._images_folder()) and not self._names_addresses():
-            require_pictures(self._images_folder(), layout="images.folder in the mapping file, or URLs in columns.image")
+            require_pictures(
+                self._images_folder(), layout="images.folder in the mapping file, or URLs in columns.image"
+            )
 
     def _labels(self, line: Line | None) -> dict[str, str]:
         """What the row says of each field, or without a row which column would; of constants only the category."""
