@@ -15,6 +15,7 @@ from fvrec.sources.torn import Record, Records
 
 Row = TypeVar("Row")
 _EMPTY = {"", "nan", "null", "none"}
+_LONGEST_EMPTY = max(map(len, _EMPTY))
 _SHORT = 40
 _REMEMBERED = 1 << 14
 
@@ -98,7 +99,7 @@ def sampled(lines: Callable[[], Iterator[Row]], *, limit: int | None, seed: int)
 def clean(cell: str) -> str:
     """One line of text; empty for the marks of a missing value."""
     text = " ".join(cell.split())
-    return "" if text.lower() in _EMPTY else text
+    return "" if len(text) <= _LONGEST_EMPTY and text.lower() in _EMPTY else text
 
 
 class _Cleaned(dict[str, str]):
