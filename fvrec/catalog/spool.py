@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from array import array
@@ -62,7 +63,7 @@ class Spool:
         except KeyError as error:
             raise FvrecError("a row lacks a field of the schema", where=row.item_id, found=error.args[0]) from error
         said = (row.item_id, image_path, row.group_key, row.title, row.description, row.raw, attributes)
-        line = _ENCODER.encode(said).encode()
+        line = _encode(said)
         with _explained(self._place):
             self._file.write(line)
         self._ends.append(self._ends[-1] + len(line))
@@ -112,7 +113,28 @@ def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain, allow_nan=False)
+
+
+def _encode(said: tuple[object, ...]) -> bytes:
+    """As JSON that any reader accepts: a number that is not finite is null."""
+    try:
+        return _ENCODER.encode(said).encode()
+    except ValueError:
+        return _ENCODER.encode(_finite(said)).encode()
+
+
+def _finite(value: Any) -> Any:
+    value = value if isinstance(value, str | float) else _plain_array(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain_array(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 @contextmanager

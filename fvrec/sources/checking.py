@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from fvrec.parallel import Progress
 from fvrec.records import Quarantined
 from fvrec.schema import FIELDS, OTHER, UNKNOWN
+from fvrec.sources.admission import CATEGORY, labels_shortfall
 from fvrec.sources.base import Mapped, Source, has_file
-
-OTHER_FIELDS = 2
-"""Attribute fields that a source must label beside the category."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,9 @@ class SourceCheck:
         lacks = []
         if self.pictures + self.addresses == 0:
             lacks.append("no row has a picture")
-        if "category" not in self.supervised and self.unknown["category"] == self.rows - sum(self.rejected.values()):
-            lacks.append("no field tells the category")
-        others = [field for field in self.supervised if field != "category"]
-        if len(others) < OTHER_FIELDS:
-            lacks.append(f"{len(others)} attribute fields beside the category; needed: {OTHER_FIELDS}")
-        return lacks
+        read = self.rows - sum(self.rejected.values())
+        told = {CATEGORY} if self.unknown[CATEGORY] < read else set()  # a constant tells it without a column
+        return [*lacks, *filter(None, [labels_shortfall({*self.supervised, *told})])]
 
     @property
     def passed(self) -> bool:

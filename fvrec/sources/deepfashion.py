@@ -23,8 +23,8 @@ from fvrec.sources.base import RawRow, complete
 from fvrec.sources.deepfashion_files import COARSE, FINE, LAYOUT, MISFIT, PHOTOS, Benchmark, Entry
 from fvrec.sources.folder import find_base
 from fvrec.sources.raw_values import canonical, unmapped
-from fvrec.sources.sampling import sample
-from fvrec.sources.text_rules import load_rules
+from fvrec.sources.table import sampled
+from fvrec.sources.text_rules import load_rules, texts_for
 
 VOCABULARY = "deepfashion"
 _ENOUGH = 2_000
@@ -66,7 +66,7 @@ class DeepFashionSource:
     def rows(self) -> Iterator[RawRow | Quarantined]:
         """The labelled photos in the order of the lists; a line that does not fit as Quarantined."""
         self.discover()
-        yield from self._rows(sample(list(self._files.entries()), self._limit, self._seed))
+        yield from self._rows(list(sampled(self._files.entries, limit=self._limit, seed=self._seed)))
 
     def manifest(self) -> dict[str, Any]:
         """Where the user got the data, what it holds, and the digests of the lists as they lie there."""
@@ -89,7 +89,7 @@ class DeepFashionSource:
 
     def unmapped(self) -> dict[str, Counter[str]]:
         """Table of the vocabulary -> raw values that it does not name. Attributes are matched by words, not by name."""
-        return unmapped(VOCABULARY, {"categories": self._files.categories()})
+        return unmapped(VOCABULARY, {"categories": Counter(self._files.categories())})
 
     @cached_property
     def _files(self) -> Benchmark:
@@ -138,9 +138,9 @@ class DeepFashionSource:
 
 def labels_of(category: str, attributes: Sequence[str]) -> dict[str, AttributeValue]:
     """All ten fields, from the name of the category and the names of the attributes that are marked."""
-    rules, text = load_rules(VOCABULARY), " ; ".join(attributes).lower()
+    rules, texts = load_rules(VOCABULARY), texts_for(VOCABULARY, {"attributes": " ; ".join(attributes).lower()})
     kind = canonical(VOCABULARY, "category", category, table="categories")
-    known = {field: rules[field].read({"attributes": text}, kind.value) for field in FIELDS if field in rules}
+    known = {field: rules[field].read(texts, kind.value) for field in FIELDS if field in rules}
     return complete({"category": kind, **known})
 
 

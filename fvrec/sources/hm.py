@@ -20,9 +20,8 @@ from fvrec.sources.base import Purchase, RawRow
 from fvrec.sources.folder import SAFE_ID, find_base, require_inside
 from fvrec.sources.hm_labels import COLUMNS, DESCRIPTION, MASTER_COLOR, TABLES, TEXTS, TITLE, VOCABULARY, attributes_of
 from fvrec.sources.hm_meanings import MEANINGS
-from fvrec.sources.raw_values import unmapped
-from fvrec.sources.sampling import sample
-from fvrec.sources.table import Line, read_header, read_lines
+from fvrec.sources.raw_values import count_values, unmapped
+from fvrec.sources.table import Line, read_header, read_lines, sampled
 
 ARTICLE, PRODUCT = "article_id", "product_code"
 LAYOUT = "a folder with articles.csv and images/0xx/0xxxxxxxxx.jpg"
@@ -44,9 +43,9 @@ class HmSource:
     def discover(self) -> None:
         """FvrecError when the folder, the table, one of its columns, the photos or the labels are missing."""
         table = self._table()
-        header = self._header()
+        self._header()
         require_pictures(table.parent / "images", layout=LAYOUT)
-        lines = (line.values for line in read_lines(table, header, open_ended=DESCRIPTION) if not line.problem)
+        lines = (line.values for line in self._lines() if not line.problem)
         require_labels(table, ({field: line[column] for field, column in COLUMNS.items()} for line in lines))
 
     def prepare(self, progress: Progress = iter) -> None:
@@ -55,9 +54,8 @@ class HmSource:
     def rows(self) -> Iterator[RawRow | Quarantined]:
         """The articles in the order of the table; those without id or product type, or torn, as Quarantined."""
         self.discover()
-        lines = list(read_lines(self._table(), self._header(), open_ended=DESCRIPTION))
         images = self._table().parent / "images"
-        for line in sample(lines, self._limit, self._seed):
+        for line in sampled(self._lines, limit=self._limit, seed=self._seed):
             yield self._row(line, images)
 
     def purchases(self) -> Iterator[Purchase | Quarantined]:
@@ -73,7 +71,7 @@ class HmSource:
         """Where the user got the data, what its columns mean, and the digests of the tables as they lie there."""
         self.discover()
         table, header = self._table(), self._header()
-        lines = sum(1 for _ in read_lines(table, header, open_ended=DESCRIPTION))
+        lines = sum(1 for _ in self._lines())
         purchases = self._purchase_table()
         return {
             "source": self.name,
@@ -91,10 +89,7 @@ class HmSource:
 
     def unmapped(self) -> dict[str, Counter[str]]:
         """table of the vocabulary -> raw values that it does not name, with their counts."""
-        lines = [line.values for line in read_lines(self._table(), self._header(), open_ended=DESCRIPTION)]
-        return unmapped(
-            VOCABULARY, {table: [line.get(column, "") for line in lines] for table, column in TABLES.items()}
-        )
+        return unmapped(VOCABULARY, count_values(self._lines(), TABLES))
 
     def _table(self) -> Path:
         table = find_base(self.raw_dir, ["articles.csv"], layout=LAYOUT) / "articles.csv"
@@ -108,6 +103,9 @@ class HmSource:
 
     def _header(self) -> tuple[str, ...]:
         return read_header(self._table(), _NEEDED)
+
+    def _lines(self) -> Iterator[Line]:
+        return read_lines(self._table(), self._header(), open_ended=DESCRIPTION)
 
     def _row(self, line: Line, images: Path) -> RawRow | Quarantined:
         where = f"articles.csv:{line.number + 1}"
@@ -123,7 +121,7 @@ class HmSource:
         return RawRow(
             item_id=item_id,
             group_key=line.values[PRODUCT] or item_id,
-            image_path=images / item_id[:3] / f"{item_id}.jpg",
+            image_path=images / f"{item_id[:3]}/{item_id}.jpg",
             title=line.values[TITLE],
             description=line.values[DESCRIPTION],
             raw=line.values,

@@ -15,7 +15,7 @@ from fvrec.records import AttributeValue
 from fvrec.schema import UNKNOWN
 from fvrec.sources.base import UNKNOWN_ATTRIBUTE, complete
 from fvrec.sources.raw_values import canonical
-from fvrec.sources.text_rules import load_rules
+from fvrec.sources.text_rules import load_rules, texts_for
 
 VOCABULARY, RULES = "hm", "hm_rules"
 COLUMNS: Mapping[str, str] = {
@@ -78,13 +78,15 @@ def attributes_of(values: Mapping[str, str]) -> dict[str, AttributeValue]:
 @lru_cache(maxsize=1024)  # the colours of one product share their texts and stand beside each other in the table
 def _told(kind: str, texts: tuple[str, ...]) -> Mapping[str, AttributeValue]:
     """field -> what names and description tell; fields that they are silent about are left out."""
-    scopes, rules = texts_of(dict(zip(TEXTS, texts, strict=True))), load_rules(RULES)
+    rules = load_rules(RULES)
+    scopes = texts_for(RULES, texts_of(dict(zip(TEXTS, texts, strict=True))))
     settled = kind in vocab.load(RULES)["settle"]["types"] and rules["category"].read(scopes, "")
     category = settled if settled and settled.value != UNKNOWN else canonical(VOCABULARY, "category", kind)
     found = {field: rule.read(scopes, category.value) for field, rule in rules.items() if field != "category"}
     return {field: value for field, value in {**found, "category": category}.items() if value.value != UNKNOWN}
 
 
+@lru_cache(maxsize=1024)
 def _color(group: str, master: str) -> AttributeValue:
     """The colour group; a pair whose master name tells more, or the master name where the group is silent."""
     pair = canonical(VOCABULARY, "color", f"{group}/{master}", table="color_pair")

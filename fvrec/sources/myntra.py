@@ -23,9 +23,8 @@ from fvrec.sources.admission import require_labels, require_pictures
 from fvrec.sources.base import UNKNOWN_ATTRIBUTE, RawRow, complete
 from fvrec.sources.folder import SAFE_ID, find_base, require_inside
 from fvrec.sources.myntra_styles import MEANINGS, NO_DETAILS, Details, StyleFiles
-from fvrec.sources.raw_values import canonical, unmapped
-from fvrec.sources.sampling import sample
-from fvrec.sources.table import Line, read_header, read_lines
+from fvrec.sources.raw_values import canonical, count_values, unmapped
+from fvrec.sources.table import Line, read_header, read_lines, sampled
 
 VOCABULARY = "myntra"
 COLUMNS: Mapping[str, str] = {
@@ -74,7 +73,8 @@ class MyntraSource:
         """The table's rows in its order; those without id or category, or torn, as Quarantined."""
         self.discover()
         links = self._links()
-        for line in sample(list(self._lines(self._header())), self._limit, self._seed):
+        header = self._header()
+        for line in sampled(lambda: self._lines(header), limit=self._limit, seed=self._seed):
             yield self._row(line, links)
 
     def manifest(self) -> dict[str, Any]:
@@ -100,9 +100,9 @@ class MyntraSource:
 
     def unmapped(self) -> dict[str, Counter[str]]:
         """Table of the vocabulary -> raw values that it does not name, with their counts."""
-        lines = [line.values for line in self._lines(self._header())]
-        found = unmapped(VOCABULARY, {field: [line[column] for line in lines] for field, column in COLUMNS.items()})
-        return found | self._styles.unmapped(line["id"] for line in lines)
+        header = self._header()
+        found = unmapped(VOCABULARY, count_values(self._lines(header), COLUMNS))
+        return found | self._styles.unmapped(line.values.get("id", "") for line in self._lines(header))
 
     @cached_property
     def _base(self) -> Path:

@@ -103,10 +103,10 @@ class StyleFiles:
 
     def unmapped(self, item_ids: Iterable[str]) -> dict[str, Counter[str]]:
         """Table of the vocabulary -> raw values that it does not name, with their counts."""
-        raws: dict[str, list[str]] = {each: [] for each in ATTRIBUTES}
+        raws: dict[str, Counter[str]] = {each: Counter() for each in ATTRIBUTES}
         for details in self._readable(item_ids):
             for each, names in ATTRIBUTES.items():
-                raws[each] += [details.attributes[name] for name in names if name in details.attributes]
+                raws[each].update(details.attributes[name] for name in names if details.attributes.get(name))
         return unmapped(VOCABULARY, raws)
 
     def _readable(self, item_ids: Iterable[str]) -> Iterator[Details]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ def read_header(path: Path, needed: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_lines(path: Path, header: Sequence[str]) -> Iterator[Line]:
-    """Every row. A whole float is an integer (an id that passed through pandas); a list is joined by commas."""
+    """Every row. NaN and Infinity are empty; a whole float is an integer (an id that went through pandas).
+
+    A list is joined by commas.
+    """
     file = _open(path)
     number = 0
     try:
@@ -45,8 +49,8 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return ""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""  # NaN and Infinity are what pandas makes of a gap or of a division by zero
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, list | tuple):

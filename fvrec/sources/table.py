@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from fvrec.errors import FvrecError
 from fvrec.sources.dialect import Dialect, detect
-from fvrec.sources.torn import Records
+from fvrec.sources.torn import Record, Records
 
+Row = TypeVar("Row")
 _EMPTY = {"", "nan", "null", "none"}
+_LONGEST_EMPTY = max(map(len, _EMPTY))
+_SHORT = 40
+_REMEMBERED = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,15 @@ def read_lines(
         records = Records(file, dialect.delimiter, len(header))
         records_of_rows = iter(records)
         next(records_of_rows, None)
+        cleaned = _Cleaned()
         for record in records_of_rows:
             if record.problem:
                 yield Line(record.line - 1, {}, record.problem)
             else:
-                yield _fit(record.line - 1, record.cells, header, open_ended, dialect.delimiter)
+                yield _fit(record, header, open_ended, dialect.delimiter, cleaned)
 
 
-def sampled(lines: Callable[[], Iterator[Line]], *, limit: int | None, seed: int) -> Iterator[Line]:
+def sampled(lines: Callable[[], Iterator[Row]], *, limit: int | None, seed: int) -> Iterator[Row]:
     """A seeded sample of ``limit`` rows in their order, by two passes; all of them when there are no more.
 
     lines: gives a fresh pass over the rows at each call.
@@ -93,15 +99,28 @@ def sampled(lines: Callable[[], Iterator[Line]], *, limit: int | None, seed: int
 def clean(cell: str) -> str:
     """One line of text; empty for the marks of a missing value."""
     text = " ".join(cell.split())
-    return "" if text.lower() in _EMPTY else text
+    return "" if len(text) <= _LONGEST_EMPTY and text.lower() in _EMPTY else text
 
 
-def _fit(number: int, cells: list[str], header: Sequence[str], open_ended: str, delimiter: str) -> Line:
+class _Cleaned(dict[str, str]):
+    """Cell -> ``clean`` cell. A shop's columns repeat few values: short cells are remembered, long ones are not."""
+
+    def __missing__(self, cell: str) -> str:
+        text = clean(cell)
+        if len(cell) <= _SHORT:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[cell] = text
+        return text
+
+
+def _fit(record: Record, header: Sequence[str], open_ended: str, delimiter: str, cleaned: _Cleaned) -> Line:
+    number, cells = record.line - 1, record.cells
     surplus = len(cells) - len(header)
     if surplus > 0 and open_ended:
         at = list(header).index(open_ended)
         cells = [*cells[:at], delimiter.join(cells[at : at + surplus + 1]), *cells[at + surplus + 1 :]]
-    values = {name: clean(cell) for name, cell in zip(header, cells, strict=False)}
+    values = dict(zip(header, map(cleaned.__getitem__, cells), strict=False))
     if surplus < 0 or (surplus > 0 and not open_ended):
         return Line(number, values, f"{len(cells)} cells where the header has {len(header)}")
     return Line(number, values)

@@ -17,14 +17,13 @@ from fvrec.parallel import Progress
 from fvrec.records import Quarantined
 from fvrec.schema import FIELDS
 from fvrec.sources import parquet, table
+from fvrec.sources.admission import CATEGORY, has_pictures, require_labels, require_pictures
 from fvrec.sources.base import RawRow
 from fvrec.sources.dialect import Dialect, detect
 from fvrec.sources.mapping import MAPPING_FILE, TableMapping, fold, load_mapping, undecided
 from fvrec.sources.remote import FETCHED, FetchPolicy, ImageCache, is_address
 from fvrec.sources.table import Line
 from fvrec.sources.tabular_rows import RowReader
-
-ADMITTED = "pictures, one category field and two more attribute columns"
 
 
 class TabularSource:
@@ -60,11 +59,8 @@ class TabularSource:
         if not self.raw_dir.is_dir():
             raise FvrecError("the raw folder is missing", where=self.raw_dir, allowed=f"a folder with {MAPPING_FILE}")
         self._header()
+        self._require_inside("the image folder", self._images_folder())
         self._check_admission()
-        folder = self._images_folder()
-        if not folder.is_dir():
-            raise FvrecError("the image folder is missing", where=folder, allowed="images.folder in the mapping file")
-        self._require_inside("the image folder", folder)
 
     def prepare(self, progress: Progress = iter) -> None:
         """Fetch the pictures that rows name by URL and the cache lacks."""
@@ -161,9 +157,21 @@ class TabularSource:
         return self.raw_dir / self.mapping.images.folder
 
     def _check_admission(self) -> None:
-        attributes = [field for field in self.mapping.fields if field != "category"]
-        if "category" not in {*self.mapping.fields, *self.mapping.constants} or len(attributes) < 2:
-            found = ", ".join([*self.mapping.fields, *(f"{field} (constant)" for field in self.mapping.constants)])
-            raise FvrecError("too few attribute columns", where=self.mapping_file, found=found, allowed=ADMITTED)
+        require_labels(self.mapping_file, [self._labels(None)])
         if not self.mapping.columns.image and "{id" not in (self.mapping.images.file or "{id"):
             raise FvrecError("no picture is named", where=self.mapping_file, allowed="columns.image or images.file")
+        require_labels(self.mapping_file, (self._labels(line) for line in self._all_lines() if not line.problem))
+        if not has_pictures(self._images_folder()) and not self._names_addresses():
+            require_pictures(
+                self._images_folder(), layout="images.folder in the mapping file, or URLs in columns.image"
+            )
+
+    def _labels(self, line: Line | None) -> dict[str, str]:
+        """What the row says of each field, or without a row which column would; of constants only the category."""
+        constant = {CATEGORY: self.mapping.constants.get(CATEGORY, "")}
+        columns = {field: told.column for field, told in self.mapping.fields.items()}
+        return constant | (columns if line is None else {field: line.values[name] for field, name in columns.items()})
+
+    def _names_addresses(self) -> bool:
+        lines = self._all_lines() if self.mapping.columns.image else iter(())
+        return any(is_address(self._reader.picture(line.values)) for line in lines if not line.problem)

@@ -14,6 +14,7 @@ from fvrec.sources import open_source
 from fvrec.sources.admission import require_labels, require_pictures
 from tests.fvrec.hm_folder import article, write_articles
 from tests.fvrec.myntra_folder import write_folder
+from tests.fvrec.shop_folder import ROWS, write_shop
 from tests.fvrec.test_sources_deepfashion import coarse
 
 NO_LABELS = "graphical_appearance_name", "index_name"
@@ -34,17 +35,22 @@ def deepfashion(raw: Path, told: bool) -> None:
         (raw / "Anno_coarse" / "list_attr_img.txt").unlink()
 
 
+def tabular(raw: Path, told: bool) -> None:
+    write_shop(raw, ROWS if told else ("A-1,x,连衣裙,,,a1.jpg",))
+
+
 FOLDERS: Mapping[str, Callable[[Path, bool], None]] = {
     "myntra": myntra,
     "myntra-small": myntra,
     "hm": hm,
     "deepfashion": deepfashion,
+    "tabular": tabular,
 }
 
 
 def test_every_source_that_reads_files_is_asked() -> None:
     """A new connector names itself here, or has a test of admission of its own."""
-    assert set(FOLDERS) | {DRAWN} >= set(SOURCES) - {"tabular"}
+    assert set(FOLDERS) | {DRAWN} >= set(SOURCES)
 
 
 @pytest.mark.parametrize("name", FOLDERS)

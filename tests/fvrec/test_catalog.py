@@ -1,3 +1,4 @@
+import json
 import struct
 import zlib
 from collections import defaultdict
@@ -11,11 +12,14 @@ from PIL import Image
 
 from fvrec import catalog
 from fvrec.catalog.grouping import place, split_of
+from fvrec.catalog.spool import Spool
 from fvrec.errors import FvrecError, SanityError
 from fvrec.imaging import ImageError, read_image
 from fvrec.records import Item
 from fvrec.sources import open_source
+from fvrec.sources.base import RawRow, complete
 from tests.fvrec.myntra_folder import line, write_folder, write_photo
+from warehouse.encode import to_json
 
 REAL = Path(__file__).parents[2] / "data" / "raw" / "myntra"
 needs_myntra = pytest.mark.skipif(not (REAL / "styles.csv").is_file(), reason="data/raw/myntra is not unpacked")
@@ -285,3 +289,14 @@ def _png_header(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(np.zeros(64, np.uint8))))
+
+
+def test_numbers_that_are_not_finite_are_null_in_raw(tmp_path: Path) -> None:
+    raw = {"price": float("nan"), "sizes": [1.5, float("inf")], "more": {"low": np.float32("-inf"), "name": "x"}}
+    row = RawRow("1", "g", tmp_path / "1.jpg", "t", "", raw, complete({}))
+    spool = Spool(tmp_path)
+    spool.append(row, "1.jpg")
+    spool.finish()
+    said = next(iter(spool)).raw
+    assert said == {"price": None, "sizes": [1.5, None], "more": {"low": None, "name": "x"}}
+    assert json.loads(to_json(said)) == said

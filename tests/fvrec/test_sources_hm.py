@@ -1,5 +1,6 @@
 """H&M: its columns, the rules on its descriptions, its customers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from fvrec.errors import FvrecError
 from fvrec.records import Quarantined
 from fvrec.schema import FIELDS, VALUES
 from fvrec.sources import RawRow, open_source
+from fvrec.sources.hm import HmSource
 from fvrec.sources.hm_labels import attributes_of
+from fvrec.sources.torn import Record, Records
 from tests.fvrec.hm_folder import COLUMNS, article, write_articles
 
 
@@ -293,3 +296,22 @@ def test_every_answer_is_in_the_schema() -> None:
         for text in ("", "…", "Denim.", "In. With.", "A hooded, sleeveless V-neck top in cotton with a collar."):
             attributes = attributes_of(article("1", product_type_name=kind, detail_desc=text, prod_name=""))
             assert all(attribute.value in VALUES[field] for field, attribute in attributes.items())
+
+
+def test_rows_are_read_as_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table is never held: of five thousand lines, one row costs the reading of few."""
+    table = write_articles(tmp_path, [article("0000000001")]) / "articles.csv"
+    header, line = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join([header, *[line] * 5000]), encoding="utf-8")
+    read: list[int] = []
+    original = Records.__iter__
+
+    def counted(self: Records) -> Iterator[Record]:
+        for record in original(self):
+            read.append(record.line)
+            yield record
+
+    monkeypatch.setattr(Records, "__iter__", counted)
+    rows = HmSource(tmp_path).rows()
+    assert isinstance(next(rows), RawRow)
+    assert len(read) < 100

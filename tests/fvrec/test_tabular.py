@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -126,7 +127,9 @@ def test_a_wrong_mapping_says_what_to_change(tmp_path: Path, old: str, new: str,
 
 def test_too_few_attributes_are_not_admitted(tmp_path: Path) -> None:
     mapping = MAPPING.partition("[fields.gender]")[0]
-    with pytest.raises(FvrecError, match=r"too few attribute columns.*one category field and two more"):
+    with pytest.raises(
+        FvrecError, match=r"too few attributes.*found: 'category, color.*a category and at least 2 more"
+    ):
         open_source("tabular", write_shop(tmp_path, mapping=mapping)).discover()
     with pytest.raises(FvrecError, match=r"mapping file is missing.*fvrec source init"):
         open_source("tabular", write_shop(tmp_path / "other", mapping=None)).discover()
@@ -272,3 +275,21 @@ def test_the_mapping_that_the_readme_shows_is_a_whole_one(tmp_path: Path, readme
     }  # fmt: skip
     assert values(second)["color"] == ("black", "rule")
     assert check_source(open_source("tabular", folder)).unmapped == {"category": {"福袋": 1}, "color": {"大红": 1}}
+
+
+def test_numbers_that_are_not_finite_stop_no_ingest(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "raw", mapping=MAPPING.replace("shop.csv", "shop.parquet"))
+    table = pyarrow.csv.read_csv(folder / "shop.csv")
+    odd = [float("nan"), float("inf"), 2.5]
+    table = table.append_column("价格", pa.array(odd)).append_column("尺寸", pa.array([[each, 1.0] for each in odd]))
+    pq.write_table(table, folder / "shop.parquet")
+    items = catalog.build(open_source("tabular", folder), root=tmp_path).items
+    assert [item.raw["价格"] for item in items] == ["", "", "2.5"]
+    assert [item.raw["尺寸"] for item in items] == [", 1", ", 1", "2.5, 1"]
+
+
+def test_a_shop_whose_photos_are_all_behind_addresses_is_admitted(tmp_path: Path) -> None:
+    told = ("A-1,x,连衣裙,大红,女,https://shop.example/a1.jpg",)
+    open_source("tabular", write_shop(tmp_path, told, photos=0)).discover()
+    with pytest.raises(FvrecError, match="no product photo"):
+        open_source("tabular", write_shop(tmp_path / "none", photos=0)).discover()
