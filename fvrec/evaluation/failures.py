@@ -29,8 +29,8 @@ def failure_class(prediction: Prediction, item: Item, fields: Collection[str]) -
 
 
 def wrong_values(prediction: Prediction, item: Item, fields: Collection[str]) -> dict[str, tuple[str, str]]:
-    """field -> (label, answer) where a schema-valid answer differs from the source's own label."""
-    labels = {name: label(item, name) for name in fields}
+    """field -> (label, answer) where a schema-valid answer differs from the source's own label, in schema order."""
+    labels = {name: label(item, name) for name in FIELDS if name in fields}
     answers = prediction.attributes
     return {name: (true, answers[name]) for name, true in labels.items() if true not in (UNKNOWN, answers[name])}
 

@@ -63,7 +63,10 @@ def _places(word: str, text: str) -> Iterator[int]:
 
 @cache
 def _known_words(field: str) -> dict[str, str]:
-    """word -> value: the schema's own names, the zh and en words, and the raw values of the known sources."""
+    """word -> value: the schema's own names, the zh and en words, and the raw values of the known sources.
+
+    A word that names values of several fields (西裤: trousers, formal) means the one of this field.
+    """
     found = {fold(value.replace("_", " ")): value for value in VALUES[field] if value not in (UNKNOWN, OTHER)}
     for source in _source_vocabularies():
         for raw, value in source.get(field, {}).items():
@@ -72,6 +75,9 @@ def _known_words(field: str) -> dict[str, str]:
     for value, by_language in vocab.load("words")["values"][field].items():
         for word in (*by_language["en"], *by_language["zh"]):
             found[fold(word)] = value
+    for compound in vocab.load("compounds")["compounds"]:
+        if len(compound.get(field, ())) == 1:
+            found.update((fold(word), compound[field][0]) for word in compound["words"])
     return found
 
 
