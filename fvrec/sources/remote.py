@@ -8,9 +8,7 @@ pass: a 404 is final, a time-out or a 5xx is tried again, a host that does not a
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
-import socket
 import threading
 import time
 from collections import Counter
@@ -18,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import getproxies
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -27,6 +24,7 @@ from fvrec.artifacts import atomic_write
 from fvrec.imaging import MAX_BYTES
 from fvrec.parallel import Progress, Sized
 from fvrec.records import utc_now
+from fvrec.sources import reach
 
 IMAGE_UNREACHABLE = "image_unreachable"
 FETCHED = ".fetched"
@@ -103,8 +101,9 @@ class ImageCache:
             hooks: Mapping[str, list[Callable[..., None]]] = {"request": [self._guard], "response": [self._check_peer]}
             with (
                 httpx.Client(
-                    timeout=self.policy.timeout_seconds, limits=limits, follow_redirects=True, event_hooks=hooks,
+                    transport=reach.Routed(limits), timeout=self.policy.timeout_seconds, follow_redirects=True,
                     max_redirects=MAX_REDIRECTS, headers={"User-Agent": "fvrec", "Accept": "image/*,*/*;q=0.1"},
+                    event_hooks=hooks,
                 ) as client,
                 ThreadPoolExecutor(self.policy.max_connections) as pool,
             ):  # fmt: skip
@@ -195,15 +194,17 @@ class ImageCache:
             return
         host = request.url.host
         # Behind a proxy names are resolved by the proxy; an address that is written out is judged all the same.
-        addresses = [host] if _is_literal(host) else [] if getproxies() else _resolve(host, request.url.port or 443)
-        for address in addresses:
-            _require_public(address)
+        if reach.is_literal(host):
+            _require_public(host)
+        elif not reach.proxy_for(request.url):
+            for address in _resolve(request.url):
+                _require_public(address)
 
     def _check_peer(self, response: httpx.Response) -> None:
         """A name may resolve to another address when the connection is made: the peer itself is looked at too."""
         stream = response.extensions.get("network_stream")
         peer = stream.get_extra_info("server_addr") if stream is not None else None
-        if peer and not self.policy.allow_private and not getproxies():
+        if peer and not self.policy.allow_private and not reach.proxy_for(response.request.url):
             _require_public(peer[0])
 
 
@@ -226,21 +227,13 @@ def _parses(url: str) -> bool:
     return True
 
 
-def _is_literal(host: str) -> bool:
+def _resolve(url: httpx.URL) -> list[str]:
     try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _resolve(host: str, port: int) -> list[str]:
-    try:
-        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        return reach.resolve(url.host, url.port or 443)
     except (OSError, UnicodeError) as error:
         raise _SilentError(f"the host's name is not known: {error}") from error
 
 
 def _require_public(address: str) -> None:
-    if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+    if not reach.public(address):
         raise _RefusedError(f"{address} is not a public address (images.allow_private)")
