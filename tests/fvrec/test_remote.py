@@ -13,6 +13,7 @@ import pytest
 from fvrec import catalog
 from fvrec.errors import FvrecError
 from fvrec.sources import open_source
+from fvrec.sources.checking import check_source
 from fvrec.sources.reach import public
 from fvrec.sources.remote import ATTEMPTS, MAX_REDIRECTS, SILENT_HOST, FetchPolicy, ImageCache, is_address
 from fvrec.sources.tabular import TabularSource
@@ -211,10 +212,61 @@ def test_a_shop_with_urls_is_ingested_and_again_without_network(tmp_path: Path) 
     for result in (first, again):
         assert [item.item_id for item in result.items] == ["A-0", "A-1", "A-2", "A-3", "A-4", "A-7"]
         reasons = [rejected.reason for rejected in result.quarantined]
-        assert sorted(reasons) == ["image_unreachable", "image_unreachable", "image_unreadable"]
+        assert reasons == ["image_unreachable"] * 3
     assert [item.image_sha256 for item in again.items] == [item.image_sha256 for item in first.items]
     told = {rejected.detail for rejected in first.quarantined if rejected.reason == "image_unreachable"}
     assert any("HTTP 404" in detail for detail in told)
+    assert any("/text: what came is no picture" in detail for detail in told)
+
+
+@pytest.mark.parametrize("kind", ["late", "half"])
+def test_a_body_that_is_no_picture_is_not_kept(server: PictureServer, tmp_path: Path, kind: str) -> None:
+    folder = shop(tmp_path / "raw", [server.url(f"/{kind}/3.jpg"), server.url("/ok/1.jpg")])
+    first = catalog.build(open_source("tabular", folder), root=tmp_path)
+    assert [rejected.reason for rejected in first.quarantined] == ["image_unreachable"]
+    assert "what came is no picture" in first.quarantined[0].detail
+    assert server.asked[f"/{kind}/3.jpg"] == 1  # it is not asked for again at once
+    unsettled = TabularSource(folder).input_digest()
+    second = catalog.build(open_source("tabular", folder), root=tmp_path)
+    assert [item.item_id for item in second.items] == ["A-0", "A-1"]
+    assert server.asked == {f"/{kind}/3.jpg": 2, "/ok/1.jpg": 1}
+    assert TabularSource(folder).input_digest() != unsettled
+
+
+def test_a_picture_that_is_too_large_is_kept_and_named(server: PictureServer, tmp_path: Path) -> None:
+    folder = shop(tmp_path / "raw", [server.url("/vast/1.png"), server.url("/ok/1.jpg")])
+    result = catalog.build(open_source("tabular", folder), root=tmp_path)
+    assert [rejected.reason for rejected in result.quarantined] == ["image_too_large"]
+
+
+def test_a_template_over_the_id_may_be_an_address(server: PictureServer, tmp_path: Path) -> None:
+    template = f'folder = "images"\nfile = "{server.url("/ok/{id}.jpg")}"\nallow_private = true'
+    mapping = MAPPING.replace('image = "图片"\n', "").replace('folder = "images"', template)
+    rows = ("1,a,连衣裙,大红,女,", "2 ?#%,b,连衣裙,大红,女,", ",c,连衣裙,大红,女,", "../4,d,连衣裙,大红,女,",
+            "5,e,,大红,女,")  # fmt: skip
+    folder = write_shop(tmp_path / "raw", rows, mapping=mapping)
+    assert check_source(open_source("tabular", folder)).addresses == 2
+    result = catalog.build(open_source("tabular", folder), root=tmp_path)
+    assert [item.item_id for item in result.items] == ["1", "2 ?#%"]
+    reasons = [rejected.reason for rejected in result.quarantined]
+    assert reasons == ["missing_id", "path_outside", "missing_category"]
+    assert set(server.asked) == {"/ok/1.jpg", "/ok/2%20%3F%23%25.jpg"}  # rejected rows are not asked for
+
+
+def test_nothing_is_fetched_into_a_folder_that_is_a_link(server: PictureServer, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    whole, part = (shop(tmp_path / name, [server.url("/ok/1.jpg")]) for name in ("whole", "part"))
+    (whole / ".fetched").symlink_to(outside)
+    with pytest.raises(FvrecError, match="leads out of the raw folder"):
+        TabularSource(whole).prepare()
+    cache = ImageCache(part / ".fetched", QUICK)
+    cache.directory.mkdir()
+    cache.path(server.url("/ok/1.jpg")).parent.symlink_to(outside)
+    with pytest.raises(FvrecError, match="is a link"):
+        TabularSource(part).prepare()
+    assert not list(outside.iterdir())
+    assert not server.asked
 
 
 def test_a_limit_fetches_no_more_than_it_needs(server: PictureServer, tmp_path: Path) -> None:

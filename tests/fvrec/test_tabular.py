@@ -19,7 +19,7 @@ from fvrec.sources.guessing import Guess, guess
 from fvrec.sources.mapping import load_mapping, undecided
 from fvrec.sources.tabular import TabularSource
 from tests.fuzz.watch import opened_files, outside
-from tests.fvrec.shop_folder import MAPPING, ROWS, write_shop
+from tests.fvrec.shop_folder import HEADER, MAPPING, ROWS, write_shop
 
 MYNTRA = Path(__file__).parents[2] / "data" / "raw" / "myntra"
 
@@ -87,6 +87,36 @@ def test_names_without_an_image_column_and_folders_by_prefix(tmp_path: Path) -> 
     assert row.image_path == folder / "images" / "A" / "A-1.jpg"
 
 
+@pytest.mark.parametrize("file", ["shop.csv", "shop.parquet"])
+def test_a_column_without_a_name_is_read_as_nothing(tmp_path: Path, file: str) -> None:
+    """As pandas writes its index: first, without a name, and another number for the same product next time."""
+    found = []
+    for start in (0, 70):
+        folder = write_shop(
+            tmp_path / str(start),
+            tuple(f"{start + n},{row}" for n, row in enumerate(ROWS)),
+            header="," + HEADER,
+            mapping=MAPPING.replace('title = "标题"\n', "").replace("shop.csv", file),
+        )
+        table = pyarrow.csv.read_csv(folder / "shop.csv")
+        pq.write_table(table, folder / "shop.parquet")
+        found.append(catalog.build(open_source("tabular", folder), root=folder).items)
+    for item in found[0]:
+        assert (item.title, item.description, item.group_key) == ("", "", item.item_id)
+        assert "" not in item.raw
+    assert [item.row_digest for item in found[0]] == [item.row_digest for item in found[1]]
+    assert len(found[0]) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-16", "gb18030", "gbk"])
+def test_an_encoding_of_text_can_be_named(tmp_path: Path, encoding: str) -> None:
+    mapping = MAPPING.replace('file = "shop.csv"', f'file = "shop.csv"\nencoding = "{encoding}"')
+    folder = write_shop(tmp_path, mapping=mapping)
+    text = (folder / "shop.csv").read_text(encoding="utf-8")
+    (folder / "shop.csv").write_text(text, encoding=encoding, errors="replace")
+    assert [row.item_id for row in rows_of(folder) if isinstance(row, RawRow)] == ["A-1", "A-2", "A-3"]
+
+
 def test_the_group_column_keeps_variants_together(tmp_path: Path) -> None:
     mapping = MAPPING.replace('title = "标题"', 'title = "标题"\ngroup = "标题"')
     rows = (
@@ -115,6 +145,13 @@ def test_the_group_column_keeps_variants_together(tmp_path: Path) -> None:
         ('[fields.gender]\ncolumn = "性别"', '[constants]\ncolor = "red"\n[fields.gender]\ncolumn = "性别"',
          r"color has a column and a constant"),
         ("[columns]", "[columns", r"no TOML.*line 4"),
+        ('id = "货号"', 'id = ""', r"columns.id: this key is empty"),
+        ('column = "颜色"', 'column = ""', r"fields.color.column: this key is empty"),
+        ('file = "shop.csv"', 'file = "a\\u0000b"', r"table.file leads out of the folder"),
+        ('folder = "images"', 'folder = "a\\u0000b"', r"images.folder leads out of the folder"),
+        ('folder = "images"', 'folder = "images"\nfile = "{id:.99999999999999999999}"', r"images.file: only \{id\}"),
+        *((('file = "shop.csv"', f'file = "shop.csv"\nencoding = "{name}"', r"unknown encoding.*allowed: utf-8-sig"))
+          for name in ("rot13", "hex", "idna", "undefined", "a\\u0000b", "klingon")),
     ],
 )  # fmt: skip
 def test_a_wrong_mapping_says_what_to_change(tmp_path: Path, old: str, new: str, sentence: str) -> None:
