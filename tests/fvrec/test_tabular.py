@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from fvrec import catalog
+from fvrec.cli import app
 from fvrec.errors import FvrecError
 from fvrec.records import Quarantined
 from fvrec.schema import VALUES
@@ -186,6 +189,25 @@ def test_a_table_or_mapping_that_is_a_link_out_is_not_read(tmp_path: Path, name:
     with opened_files() as seen, pytest.raises(FvrecError, match="leads out of the raw folder"):
         open_source("tabular", folder).discover()
     assert outside(seen, folder) == []
+
+
+def test_check_and_preview_reject_what_an_ingest_rejects(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "shop", (*ROWS, ROWS[1]))
+    (folder / "images" / "a3.jpg").rename(tmp_path / "a3.jpg")
+    (folder / "images" / "a3.jpg").symlink_to(tmp_path / "a3.jpg")
+    source = open_source("tabular", folder)
+    ingested = catalog.build(source, root=tmp_path)
+    result = check_source(source)
+    assert result.rejected == {"path_outside": 1, "duplicate_id": 1}
+    assert result.rejected == Counter(rejected.reason for rejected in ingested.quarantined)
+    assert (result.rows, result.pictures) == (4, 2)
+    options = ["--source", "tabular", "--raw", str(folder), "--root", str(tmp_path / "root")]
+    with opened_files() as seen:
+        outcome = CliRunner().invoke(app, ["source", "preview", *options])
+    assert outcome.exit_code == 0, outcome.output
+    assert "2 products" in outcome.output
+    assert str((tmp_path / "a3.jpg").resolve()) not in seen.read
+    assert str((folder / "images" / "a2.jpg").resolve()) in seen.read
 
 
 def test_the_draft_guesses_columns_and_values_of_a_chinese_shop(tmp_path: Path) -> None:
