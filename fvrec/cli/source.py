@@ -39,6 +39,7 @@ def preview(
     from itertools import islice
     from tempfile import TemporaryDirectory
 
+    from fvrec.catalog.admission import admitted_rows
     from fvrec.sources.preview import contact_sheet
     from tasks.source import source_of
 
@@ -52,7 +53,7 @@ def preview(
         connector = source_of(settings.model_copy(update={"limit": limit}))  # a sample: shops sort their tables
         connector.discover()
         connector.prepare()
-        shown = contact_sheet(islice(connector.rows(), limit), path)
+        shown = contact_sheet(islice(admitted_rows(connector), limit), path)
     out.print(f"{shown} products: {path}", soft_wrap=True, highlight=False)
 
 

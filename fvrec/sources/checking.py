@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fvrec.catalog.admission import admitted_rows
 from fvrec.parallel import Progress
 from fvrec.records import Quarantined
 from fvrec.schema import FIELDS, OTHER, UNKNOWN
@@ -51,7 +52,7 @@ def check_source(source: Source, progress: Progress = iter) -> SourceCheck:
     rejected: Counter[str] = Counter()
     unknown: Counter[str] = Counter(dict.fromkeys(FIELDS, 0))
     rows = pictures = addresses = 0
-    for row in progress(source.rows()):
+    for row in progress(admitted_rows(source)):
         rows += 1
         if isinstance(row, Quarantined):
             unfetched = row.reason == "image_unreachable"

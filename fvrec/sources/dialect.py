@@ -52,8 +52,9 @@ def detect(path: Path, needed: Sequence[str] = (), *, encoding: str = "", delimi
 
 def _check_encoding(encoding: str, path: Path) -> None:
     try:
-        codecs.lookup(encoding)
-    except LookupError as error:
+        "".encode(encoding)  # refuses codecs that Python has beside those of text: rot13, hex, zlib
+        codecs.getincrementaldecoder(encoding)("replace").decode(b"", final=True)
+    except (LookupError, ValueError) as error:
         raise FvrecError("unknown encoding", where=path, found=encoding, allowed=ENCODINGS) from error
 
 

@@ -38,7 +38,7 @@ class _Part(BaseModel):
 class TableFile(_Part):
     """The table's file, and its dialect where it should not be detected."""
 
-    file: str
+    file: str = Field(min_length=1)
     encoding: str = ""
     delimiter: str = ""
 
@@ -46,7 +46,7 @@ class TableFile(_Part):
 class Columns(_Part):
     """Which column holds what. ``group``: shared by the variants of one design."""
 
-    id: str
+    id: str = Field(min_length=1)
     title: str = ""
     description: str = ""
     image: str = ""
@@ -56,7 +56,8 @@ class Columns(_Part):
 class Images(_Part):
     """Where pictures are: a path below ``folder``, made from ``file``, or a URL in the image column.
 
-    file: a template over ``{id}`` and ``{image}``, with a width for leading characters (``{id:.3}/{id}.jpg``).
+    file: a template of a path or a URL over ``{id}`` and ``{image}``, with a width for leading characters
+        (``{id:.3}/{id}.jpg``).
     split: separates several pictures in one cell; the first one counts.
     allow_private: whether URLs may lead to addresses that are not public.
     """
@@ -73,7 +74,7 @@ class Images(_Part):
     def _is_template(cls, template: str) -> str:
         for _, name, form, conversion in Formatter().parse(template):
             if name is not None and (
-                name not in ("id", "image") or conversion or not re.fullmatch(r"(\.\d+)?", form or "")
+                name not in ("id", "image") or conversion or not re.fullmatch(r"(\.\d{1,3})?", form or "")
             ):
                 raise ValueError("only {id} and {image}, as in {id}.jpg or {id:.3}/{id}.jpg")
         return template
@@ -85,7 +86,7 @@ class FieldMapping(_Part):
     split: separates several values in one cell; the first that is known counts. default: for an empty cell.
     """
 
-    column: str
+    column: str = Field(min_length=1)
     split: str = ""
     default: str = UNKNOWN
     values: dict[str, str] = {}
@@ -187,9 +188,10 @@ def undecided(path: Path) -> list[Undecided]:
 
 
 def leaves_folder(path: str) -> bool:
-    """Whether a relative path as a table gives it is absolute or climbs out, by its words alone."""
+    """Whether a relative path as a table gives it is absolute, climbs out or is none (a NUL), by its words alone."""
     plain = path.replace("\\", "/")
-    return plain.startswith("/") or re.match(r"[A-Za-z]:", plain) is not None or ".." in PurePosixPath(plain).parts
+    absolute = plain.startswith("/") or re.match(r"[A-Za-z]:", plain) is not None
+    return absolute or "\0" in plain or ".." in PurePosixPath(plain).parts
 
 
 def _sentence(error: ValidationError) -> str:
@@ -200,4 +202,6 @@ def _sentence(error: ValidationError) -> str:
         text = "there is no such key"
     elif first["type"] == "missing":
         text = "this key is missing"
+    elif first["type"] == "string_too_short":
+        text = "this key is empty"
     return f"{where}: {text}" if where else text

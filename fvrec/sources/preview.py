@@ -22,7 +22,8 @@ _CAPTIONED = (("category", "color", "pattern"), ("material", "fit", "sleeve_leng
 def contact_sheet(rows: Iterable[RawRow | Quarantined], path: Path, columns: int = 8) -> int:
     """Write the photos of ``rows`` with their known values as one PNG, ``columns`` wide; returns how many it shows.
 
-    Rejected rows and photos that cannot be read are left out. FvrecError when nothing is left or columns < 1.
+    Rejected rows and photos that cannot be read are left out; the caller has seen to it that the photos lie in the raw
+    folder (``fvrec.catalog.admission.admitted_rows``). FvrecError when nothing is left or columns < 1.
     """
     if columns < 1:
         raise FvrecError("a contact sheet needs a column", where="columns", found=columns, allowed="1 or more")

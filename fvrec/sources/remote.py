@@ -1,16 +1,15 @@
 """Pictures behind URLs: fetched once into a cache below the raw folder, within limits of time, size and reach.
 
 Only http and https to public addresses (unless private ones are allowed), at most ``MAX_REDIRECTS`` redirects, each
-checked like the first address; a body is cut off past ``imaging.MAX_BYTES``. What fails is told apart from what may
-pass: a 404 is final, a time-out or a 5xx is tried again, a host that does not answer is left alone after a few URLs.
+checked like the first address; a body is cut off past ``imaging.MAX_BYTES`` and kept only when it opens as a picture.
+What fails is told apart from what may pass: a 404 is final, a time-out or a 5xx is tried again, a body that is no
+picture by the next ingest; a host that does not answer is left alone after a few URLs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
-import socket
 import threading
 import time
 from collections import Counter
@@ -18,15 +17,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import getproxies
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from fvrec.artifacts import atomic_write
-from fvrec.imaging import MAX_BYTES
+from fvrec.errors import FvrecError
+from fvrec.imaging import IMAGE_TOO_LARGE, MAX_BYTES, ImageError, decode_image
 from fvrec.parallel import Progress, Sized
 from fvrec.records import utc_now
+from fvrec.sources import reach
 
 IMAGE_UNREACHABLE = "image_unreachable"
 FETCHED = ".fetched"
@@ -35,6 +35,8 @@ MAX_REDIRECTS = 5
 ATTEMPTS = 3
 SILENT_HOST = 8
 """So many URLs of one host in a row without any answer, and the rest of them is not asked for."""
+DECODED_SIDE = 32
+"""What came is decoded to see that it is a picture, a large JPEG at a fraction: each side still so many pixels."""
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -55,6 +57,10 @@ class _RefusedError(Exception):
 
 class _PassingError(Exception):
     """Asking again may help."""
+
+
+class _NoPictureError(Exception):
+    """Asking again may help, but hardly at once: the host answered well, with something else than a picture."""
 
 
 class _SilentError(_PassingError):
@@ -81,6 +87,8 @@ class ImageCache:
     _may_pass: set[str] = field(default_factory=set)
     _silent: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    # One picture at a time: many large ones side by side would not fit into the memory.
+    _decoding: threading.Lock = field(default_factory=threading.Lock)
 
     def path(self, url: str) -> Path:
         """Where the picture of that URL is, or would be."""
@@ -94,17 +102,20 @@ class ImageCache:
     def fetch(self, urls: Sequence[str], progress: Progress = iter) -> int:
         """Fetch what the cache lacks; returns how many of ``urls`` (each counted once) are there afterwards.
 
-        FvrecError when the cache cannot be written; a URL that fails is told by ``failure``.
+        FvrecError when the cache cannot be written or one of its folders is a link; a URL that fails is told by
+        ``failure``.
         """
         distinct = list(dict.fromkeys(urls))
         missing = [url for url in distinct if not self.path(url).is_file()]
         if missing:
+            self._refuse_links(missing)
             limits = httpx.Limits(max_connections=self.policy.max_connections)
             hooks: Mapping[str, list[Callable[..., None]]] = {"request": [self._guard], "response": [self._check_peer]}
             with (
                 httpx.Client(
-                    timeout=self.policy.timeout_seconds, limits=limits, follow_redirects=True, event_hooks=hooks,
+                    transport=reach.Routed(limits), timeout=self.policy.timeout_seconds, follow_redirects=True,
                     max_redirects=MAX_REDIRECTS, headers={"User-Agent": "fvrec", "Accept": "image/*,*/*;q=0.1"},
+                    event_hooks=hooks,
                 ) as client,
                 ThreadPoolExecutor(self.policy.max_connections) as pool,
             ):  # fmt: skip
@@ -118,6 +129,11 @@ class ImageCache:
     def retry_file(self) -> Path:
         """There, and new after each try, while pictures are missing that another try may bring."""
         return self.directory / "to_be_tried_again.json"
+
+    def _refuse_links(self, urls: Sequence[str]) -> None:
+        for folder in sorted({self.path(url).parent for url in urls}):
+            if folder.is_symlink():
+                raise FvrecError("a folder of the fetched pictures is a link", where=folder, allowed="a plain folder")
 
     def _remember_failures(self) -> None:
         if self._may_pass:
@@ -142,15 +158,26 @@ class ImageCache:
         )
         try:
             data = attempts(self._get, client, url)
-        except (_RefusedError, _PassingError) as problem:
+            self._require_picture(data)
+        except (_RefusedError, _PassingError, _NoPictureError) as problem:
             with self._lock:
                 self._silent[host] = self._silent[host] + 1 if isinstance(problem, _SilentError) else 0
-            self._fail(url, str(problem), may_pass=isinstance(problem, _PassingError))
+            self._fail(url, str(problem), may_pass=not isinstance(problem, _RefusedError))
             return
         with self._lock:
             self._silent[host] = 0
             self._may_pass.discard(url)
         atomic_write(self.path(url), data)
+
+    def _require_picture(self, data: bytes) -> None:
+        """An excuse under "200 OK", or half a photo, must not be kept as if it were the picture."""
+        try:
+            with self._decoding:
+                decode_image(data, at_least=DECODED_SIDE)
+        except ImageError as problem:
+            # One that is too large is a picture all the same: the ingest says what is wrong with it.
+            if problem.reason != IMAGE_TOO_LARGE:
+                raise _NoPictureError(f"what came is no picture: {problem}") from problem
 
     def _fail(self, url: str, why: str, *, may_pass: bool) -> None:
         with self._lock:
@@ -195,15 +222,17 @@ class ImageCache:
             return
         host = request.url.host
         # Behind a proxy names are resolved by the proxy; an address that is written out is judged all the same.
-        addresses = [host] if _is_literal(host) else [] if getproxies() else _resolve(host, request.url.port or 443)
-        for address in addresses:
-            _require_public(address)
+        if reach.is_literal(host):
+            _require_public(host)
+        elif not reach.proxy_for(request.url):
+            for address in _resolve(request.url):
+                _require_public(address)
 
     def _check_peer(self, response: httpx.Response) -> None:
         """A name may resolve to another address when the connection is made: the peer itself is looked at too."""
         stream = response.extensions.get("network_stream")
         peer = stream.get_extra_info("server_addr") if stream is not None else None
-        if peer and not self.policy.allow_private and not getproxies():
+        if peer and not self.policy.allow_private and not reach.proxy_for(response.request.url):
             _require_public(peer[0])
 
 
@@ -213,7 +242,7 @@ def _check_status(response: httpx.Response) -> None:
         raise _PassingError(status)
     if response.status_code != httpx.codes.OK:
         raise _RefusedError(status)
-    # A page of excuses under "200 OK" must not be kept as if it were the picture.
+    # A site that answers with its page for what is gone will do so tomorrow too: final, unlike other wrong bodies.
     if response.headers.get("content-type", "").startswith("text/html"):
         raise _RefusedError("the server sent a web page")
 
@@ -226,21 +255,13 @@ def _parses(url: str) -> bool:
     return True
 
 
-def _is_literal(host: str) -> bool:
+def _resolve(url: httpx.URL) -> list[str]:
     try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _resolve(host: str, port: int) -> list[str]:
-    try:
-        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        return reach.resolve(url.host, url.port or 443)
     except (OSError, UnicodeError) as error:
         raise _SilentError(f"the host's name is not known: {error}") from error
 
 
 def _require_public(address: str) -> None:
-    if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+    if not reach.public(address):
         raise _RefusedError(f"{address} is not a public address (images.allow_private)")

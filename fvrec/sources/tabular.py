@@ -63,12 +63,13 @@ class TabularSource:
         self._check_admission()
 
     def prepare(self, progress: Progress = iter) -> None:
-        """Fetch the pictures that rows name by URL and the cache lacks."""
+        """Fetch the pictures that rows name by URL and the cache lacks. FvrecError when the cache is a link out."""
         self.discover()
-        if not self.mapping.columns.image:
+        if not self.mapping.columns.image and not is_address(self.mapping.images.file):
             return
-        named = (self._reader.picture(line.values) for line in self._lines() if not line.problem)
-        self._cache.fetch([address for address in named if is_address(address)], progress)
+        self._require_inside("the folder of fetched pictures", self._cache.directory)
+        named = (self._reader.address(line.values) for line in self._lines() if not line.problem)
+        self._cache.fetch([address for address in named if address], progress)
 
     def rows(self) -> Iterator[RawRow | Quarantined]:
         """The table's rows in its order; torn ones, ones without id, category or picture, as Quarantined."""

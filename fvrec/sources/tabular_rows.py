@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 from fvrec.records import AttributeValue, Origin, Quarantined
 from fvrec.schema import OTHER, UNKNOWN
@@ -43,9 +44,17 @@ class RowReader:
             return found
         return Quarantined(self.source, f"{self.table}:{line.number + 1}", found.reason, found.detail)
 
+    def address(self, values: Mapping[str, str]) -> str:
+        """The URL of the row's picture; empty when the picture is a file, or the row is rejected whatever it shows."""
+        fault = self._id_fault(values[self.mapping.columns.id]) or self._category_fault(values)
+        picture = "" if fault else self.picture(values)
+        return picture if is_address(picture) else ""
+
     def picture(self, values: Mapping[str, str]) -> str:
         """The row's picture as a URL or as a path below the image folder; empty when the cell is."""
         told, item_id = self.mapping.images, values[self.mapping.columns.id]
+        if is_address(told.file):
+            item_id = _UrlPart(item_id)
         if not self.mapping.columns.image:
             return (told.file or "{id}.jpg").format(id=item_id)
         cell = values[self.mapping.columns.image]
@@ -54,17 +63,18 @@ class RowReader:
 
     def _product(self, values: Mapping[str, str]) -> RawRow | _Fault:
         told = self.mapping.columns
-        item_id, title = values[told.id], values.get(told.title, "")
+        item_id = values[told.id]
         path = self._id_fault(item_id) or self._category_fault(values) or self._located(self.picture(values))
         if isinstance(path, _Fault):
             return path
         return RawRow(
             item_id=item_id,
-            group_key=_words(values.get(told.group, "")) or item_id,
+            group_key=_words(_cell(values, told.group)) or item_id,
             image_path=path,
-            title=title,
-            description=values.get(told.description, ""),
-            raw=values,
+            title=_cell(values, told.title),
+            description=_cell(values, told.description),
+            # A column without a name is the index that pandas writes: it says where a row stood, not what it is.
+            raw={name: value for name, value in values.items() if name},
             attributes=complete(self._attributes(values)),
         )
 
@@ -102,6 +112,18 @@ class RowReader:
             # A default is the shop owner's assumption, not a label of the row.
             found[field] = _known(told.canonical(cell) or unseen, "source") if cell else _known(told.default, "rule")
         return found
+
+
+class _UrlPart(str):
+    """Text that a URL template takes in as one part of the path: what means something in a URL is escaped."""
+
+    def __format__(self, form: str) -> str:
+        return quote(super().__format__(form), safe="", errors="backslashreplace")
+
+
+def _cell(values: Mapping[str, str], column: str) -> str:
+    """Empty for a column that the mapping does not name, whatever a column without a name holds."""
+    return values.get(column, "") if column else ""
 
 
 def _words(text: str) -> str:

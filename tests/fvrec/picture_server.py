@@ -23,6 +23,15 @@ def photo_bytes(seed: int = 0) -> bytes:
     return file.getvalue()
 
 
+def vast_bytes() -> bytes:
+    """A small GIF whose header claims 60,000 x 60,000 pixels."""
+    file = BytesIO()
+    Image.new("L", (8, 8)).save(file, "GIF")
+    data = bytearray(file.getvalue())
+    data[6:10] = (60_000).to_bytes(2, "little") * 2
+    return bytes(data)
+
+
 @dataclass
 class PictureServer:
     """``url("/ok/1.jpg")``; ``asked`` counts requests by path, ``busiest`` is the most of them at once."""
@@ -40,7 +49,8 @@ class PictureServer:
 @contextmanager
 def serve_pictures() -> Iterator[PictureServer]:
     """Paths: /ok/N, /404, /flaky/N (two 500s, then the photo), /down (503), /slow, /drip (endless), /endless, /loop,
-    /tofile, /moved/N, /html, /text, /empty, /cut (fewer bytes than announced)."""
+    /tofile, /moved/N, /html, /text, /empty, /cut (fewer bytes than announced), /late/N (an excuse first, then the
+    photo), /half/N (half of it first), /vast (more pixels than are allowed)."""
     state = PictureServer()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
     server.daemon_threads = True
@@ -77,6 +87,11 @@ def _handler(state: PictureServer) -> type[BaseHTTPRequestHandler]:
                 self._send(200, photo_bytes(seed))
             elif kind == "flaky":
                 self._send(*((200, photo_bytes(seed)) if state.asked[self.path] > 2 else (500, b"")))
+            elif kind in ("late", "half"):
+                early = {"late": b'{"error": "busy"}', "half": photo_bytes(seed)[:-900]}[kind]
+                self._send(200, early if state.asked[self.path] == 1 else photo_bytes(seed))
+            elif kind == "vast":
+                self._send(200, vast_bytes())
             elif kind == "slow":
                 time.sleep(3)
                 self._send(200, photo_bytes())

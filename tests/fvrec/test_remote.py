@@ -11,7 +11,10 @@ import httpx
 import pytest
 
 from fvrec import catalog
+from fvrec.errors import FvrecError
 from fvrec.sources import open_source
+from fvrec.sources.checking import check_source
+from fvrec.sources.reach import public
 from fvrec.sources.remote import ATTEMPTS, MAX_REDIRECTS, SILENT_HOST, FetchPolicy, ImageCache, is_address
 from fvrec.sources.tabular import TabularSource
 from tests.fvrec.picture_server import PictureServer, photo_bytes, serve_pictures
@@ -92,12 +95,84 @@ def test_what_fails_first_is_tried_again(server: PictureServer, tmp_path: Path) 
     ["http://127.0.0.1:{port}/ok/1", "http://localhost:{port}/ok/1", "http://[::ffff:127.0.0.1]:{port}/ok/1",
      "http://10.0.0.1/x", "http://169.254.169.254/latest/meta-data"],
 )  # fmt: skip
-def test_private_addresses_are_not_reached_unless_allowed(server: PictureServer, tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize("no_proxy", [None, "example.com", "localhost,127.0.0.1", "*"])
+def test_private_addresses_are_not_reached_unless_allowed(
+    server: PictureServer, tmp_path: Path, url: str, no_proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if no_proxy is not None:
+        monkeypatch.setenv("NO_PROXY", no_proxy)
     url = url.format(port=server.port)
     cache = ImageCache(tmp_path, FetchPolicy(timeout_seconds=2))
     assert cache.fetch([url]) == 0
     assert "not a public address" in cache.failure(url)
     assert not server.asked
+
+
+@pytest.fixture
+def behind_a_proxy(server: PictureServer, monkeypatch: pytest.MonkeyPatch) -> PictureServer:
+    """The picture server stands in as the environment's proxy: what it is asked for, it is asked for by whole URL."""
+    for name in ("http_proxy", "all_proxy", "no_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{server.port}")
+    monkeypatch.setenv("NO_PROXY", "localhost,inside.example:8000")
+    return server
+
+
+def test_a_proxy_is_used_for_the_hosts_it_applies_to(behind_a_proxy: PictureServer, tmp_path: Path) -> None:
+    url = "http://shop.example/1.jpg"
+    cache = ImageCache(tmp_path, FetchPolicy(timeout_seconds=2))
+    cache.fetch([url])
+    assert behind_a_proxy.asked[url] == 1
+    assert "HTTP 404" in cache.failure(url)  # the proxy's own answer: the name was not looked up here
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [("http://localhost:{port}/ok/1", "not a public address"), ("http://10.0.0.1/1", "not a public address"),
+     ("http://inside.example:8000/1", "name is not known")],
+)  # fmt: skip
+def test_beside_the_proxy_addresses_are_judged(
+    behind_a_proxy: PictureServer, tmp_path: Path, url: str, why: str
+) -> None:
+    url = url.format(port=behind_a_proxy.port)
+    cache = ImageCache(tmp_path, FetchPolicy(timeout_seconds=2, first_wait_seconds=0.01))
+    assert cache.fetch([url]) == 0
+    assert why in cache.failure(url)
+    assert not behind_a_proxy.asked
+
+
+def test_a_proxy_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "gopher://proxy.example:1")
+    with pytest.raises(FvrecError, match=r"environment's proxy cannot be used.*gopher"):
+        ImageCache(tmp_path, QUICK).fetch(["http://shop.example/1.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("93.184.215.14", True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        ("::ffff:93.184.215.14", True),
+        ("64:ff9b::5db8:d70e", True),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("64:ff9b:1::5db8:d70e", False),
+        ("2002:5db8:d70e::1", True),
+        ("2002:7f00:1::", False),
+        ("2002:a00:1::1", False),
+        ("2001:0:5db8:d70e::80ff:fffe", False),
+        ("::127.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("fec0::1", False),
+        ("fe80::1%eth0", False),
+        ("224.0.0.1", False),
+        ("ff0e::1", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+    ],
+)
+def test_an_address_is_public_with_all_that_it_wraps(address: str, expected: bool) -> None:
+    assert public(address) == expected
 
 
 @pytest.mark.parametrize(
@@ -137,10 +212,61 @@ def test_a_shop_with_urls_is_ingested_and_again_without_network(tmp_path: Path) 
     for result in (first, again):
         assert [item.item_id for item in result.items] == ["A-0", "A-1", "A-2", "A-3", "A-4", "A-7"]
         reasons = [rejected.reason for rejected in result.quarantined]
-        assert sorted(reasons) == ["image_unreachable", "image_unreachable", "image_unreadable"]
+        assert reasons == ["image_unreachable"] * 3
     assert [item.image_sha256 for item in again.items] == [item.image_sha256 for item in first.items]
     told = {rejected.detail for rejected in first.quarantined if rejected.reason == "image_unreachable"}
     assert any("HTTP 404" in detail for detail in told)
+    assert any("/text: what came is no picture" in detail for detail in told)
+
+
+@pytest.mark.parametrize("kind", ["late", "half"])
+def test_a_body_that_is_no_picture_is_not_kept(server: PictureServer, tmp_path: Path, kind: str) -> None:
+    folder = shop(tmp_path / "raw", [server.url(f"/{kind}/3.jpg"), server.url("/ok/1.jpg")])
+    first = catalog.build(open_source("tabular", folder), root=tmp_path)
+    assert [rejected.reason for rejected in first.quarantined] == ["image_unreachable"]
+    assert "what came is no picture" in first.quarantined[0].detail
+    assert server.asked[f"/{kind}/3.jpg"] == 1  # it is not asked for again at once
+    unsettled = TabularSource(folder).input_digest()
+    second = catalog.build(open_source("tabular", folder), root=tmp_path)
+    assert [item.item_id for item in second.items] == ["A-0", "A-1"]
+    assert server.asked == {f"/{kind}/3.jpg": 2, "/ok/1.jpg": 1}
+    assert TabularSource(folder).input_digest() != unsettled
+
+
+def test_a_picture_that_is_too_large_is_kept_and_named(server: PictureServer, tmp_path: Path) -> None:
+    folder = shop(tmp_path / "raw", [server.url("/vast/1.png"), server.url("/ok/1.jpg")])
+    result = catalog.build(open_source("tabular", folder), root=tmp_path)
+    assert [rejected.reason for rejected in result.quarantined] == ["image_too_large"]
+
+
+def test_a_template_over_the_id_may_be_an_address(server: PictureServer, tmp_path: Path) -> None:
+    template = f'folder = "images"\nfile = "{server.url("/ok/{id}.jpg")}"\nallow_private = true'
+    mapping = MAPPING.replace('image = "图片"\n', "").replace('folder = "images"', template)
+    rows = ("1,a,连衣裙,大红,女,", "2 ?#%,b,连衣裙,大红,女,", ",c,连衣裙,大红,女,", "../4,d,连衣裙,大红,女,",
+            "5,e,,大红,女,")  # fmt: skip
+    folder = write_shop(tmp_path / "raw", rows, mapping=mapping)
+    assert check_source(open_source("tabular", folder)).addresses == 2
+    result = catalog.build(open_source("tabular", folder), root=tmp_path)
+    assert [item.item_id for item in result.items] == ["1", "2 ?#%"]
+    reasons = [rejected.reason for rejected in result.quarantined]
+    assert reasons == ["missing_id", "path_outside", "missing_category"]
+    assert set(server.asked) == {"/ok/1.jpg", "/ok/2%20%3F%23%25.jpg"}  # rejected rows are not asked for
+
+
+def test_nothing_is_fetched_into_a_folder_that_is_a_link(server: PictureServer, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    whole, part = (shop(tmp_path / name, [server.url("/ok/1.jpg")]) for name in ("whole", "part"))
+    (whole / ".fetched").symlink_to(outside)
+    with pytest.raises(FvrecError, match="leads out of the raw folder"):
+        TabularSource(whole).prepare()
+    cache = ImageCache(part / ".fetched", QUICK)
+    cache.directory.mkdir()
+    cache.path(server.url("/ok/1.jpg")).parent.symlink_to(outside)
+    with pytest.raises(FvrecError, match="is a link"):
+        TabularSource(part).prepare()
+    assert not list(outside.iterdir())
+    assert not server.asked
 
 
 def test_a_limit_fetches_no_more_than_it_needs(server: PictureServer, tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from fvrec import catalog
+from fvrec.cli import app
 from fvrec.errors import FvrecError
 from fvrec.records import Quarantined
 from fvrec.schema import VALUES
@@ -20,7 +23,7 @@ from fvrec.sources.guessing import Guess, guess
 from fvrec.sources.mapping import load_mapping, undecided
 from fvrec.sources.tabular import TabularSource
 from tests.fuzz.watch import opened_files, outside
-from tests.fvrec.shop_folder import MAPPING, ROWS, write_shop
+from tests.fvrec.shop_folder import HEADER, MAPPING, ROWS, write_shop
 
 MYNTRA = Path(__file__).parents[2] / "data" / "raw" / "myntra"
 
@@ -88,6 +91,36 @@ def test_names_without_an_image_column_and_folders_by_prefix(tmp_path: Path) -> 
     assert row.image_path == folder / "images" / "A" / "A-1.jpg"
 
 
+@pytest.mark.parametrize("file", ["shop.csv", "shop.parquet"])
+def test_a_column_without_a_name_is_read_as_nothing(tmp_path: Path, file: str) -> None:
+    """As pandas writes its index: first, without a name, and another number for the same product next time."""
+    found = []
+    for start in (0, 70):
+        folder = write_shop(
+            tmp_path / str(start),
+            tuple(f"{start + n},{row}" for n, row in enumerate(ROWS)),
+            header="," + HEADER,
+            mapping=MAPPING.replace('title = "标题"\n', "").replace("shop.csv", file),
+        )
+        table = pyarrow.csv.read_csv(folder / "shop.csv")
+        pq.write_table(table, folder / "shop.parquet")
+        found.append(catalog.build(open_source("tabular", folder), root=folder).items)
+    for item in found[0]:
+        assert (item.title, item.description, item.group_key) == ("", "", item.item_id)
+        assert "" not in item.raw
+    assert [item.row_digest for item in found[0]] == [item.row_digest for item in found[1]]
+    assert len(found[0]) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-16", "gb18030", "gbk"])
+def test_an_encoding_of_text_can_be_named(tmp_path: Path, encoding: str) -> None:
+    mapping = MAPPING.replace('file = "shop.csv"', f'file = "shop.csv"\nencoding = "{encoding}"')
+    folder = write_shop(tmp_path, mapping=mapping)
+    text = (folder / "shop.csv").read_text(encoding="utf-8")
+    (folder / "shop.csv").write_text(text, encoding=encoding, errors="replace")
+    assert [row.item_id for row in rows_of(folder) if isinstance(row, RawRow)] == ["A-1", "A-2", "A-3"]
+
+
 def test_the_group_column_keeps_variants_together(tmp_path: Path) -> None:
     mapping = MAPPING.replace('title = "标题"', 'title = "标题"\ngroup = "标题"')
     rows = (
@@ -116,6 +149,13 @@ def test_the_group_column_keeps_variants_together(tmp_path: Path) -> None:
         ('[fields.gender]\ncolumn = "性别"', '[constants]\ncolor = "red"\n[fields.gender]\ncolumn = "性别"',
          r"color has a column and a constant"),
         ("[columns]", "[columns", r"no TOML.*line 4"),
+        ('id = "货号"', 'id = ""', r"columns.id: this key is empty"),
+        ('column = "颜色"', 'column = ""', r"fields.color.column: this key is empty"),
+        ('file = "shop.csv"', 'file = "a\\u0000b"', r"table.file leads out of the folder"),
+        ('folder = "images"', 'folder = "a\\u0000b"', r"images.folder leads out of the folder"),
+        ('folder = "images"', 'folder = "images"\nfile = "{id:.99999999999999999999}"', r"images.file: only \{id\}"),
+        *((('file = "shop.csv"', f'file = "shop.csv"\nencoding = "{name}"', r"unknown encoding.*allowed: utf-8-sig"))
+          for name in ("rot13", "hex", "idna", "undefined", "a\\u0000b", "klingon")),
     ],
 )  # fmt: skip
 def test_a_wrong_mapping_says_what_to_change(tmp_path: Path, old: str, new: str, sentence: str) -> None:
@@ -152,6 +192,25 @@ def test_a_table_or_mapping_that_is_a_link_out_is_not_read(tmp_path: Path, name:
     with opened_files() as seen, pytest.raises(FvrecError, match="leads out of the raw folder"):
         open_source("tabular", folder).discover()
     assert outside(seen, folder) == []
+
+
+def test_check_and_preview_reject_what_an_ingest_rejects(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "shop", (*ROWS, ROWS[1]))
+    (folder / "images" / "a3.jpg").rename(tmp_path / "a3.jpg")
+    (folder / "images" / "a3.jpg").symlink_to(tmp_path / "a3.jpg")
+    source = open_source("tabular", folder)
+    ingested = catalog.build(source, root=tmp_path)
+    result = check_source(source)
+    assert result.rejected == {"path_outside": 1, "duplicate_id": 1}
+    assert result.rejected == Counter(rejected.reason for rejected in ingested.quarantined)
+    assert (result.rows, result.pictures) == (4, 2)
+    options = ["--source", "tabular", "--raw", str(folder), "--root", str(tmp_path / "root")]
+    with opened_files() as seen:
+        outcome = CliRunner().invoke(app, ["source", "preview", *options])
+    assert outcome.exit_code == 0, outcome.output
+    assert "2 products" in outcome.output
+    assert str((tmp_path / "a3.jpg").resolve()) not in seen.read
+    assert str((folder / "images" / "a2.jpg").resolve()) in seen.read
 
 
 def test_the_draft_guesses_columns_and_values_of_a_chinese_shop(tmp_path: Path) -> None:
