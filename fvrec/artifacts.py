@@ -188,7 +188,7 @@ class Manifest:
 
     inputs: name -> digest of what it read. config: the values that steer it. code: digest of its import closure.
     outputs: path (``output_name``) -> digest; a folder counts as one output. warehouse: relation -> fingerprint of the
-    rows that the run wrote.
+    rows that the run wrote. listed: folder that it filled -> digest of its listing, where reading all would be slow.
     """
 
     stage: str
@@ -200,6 +200,7 @@ class Manifest:
     warehouse: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     version: int = MANIFEST_VERSION
+    listed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def input_digest(self) -> str:
@@ -241,14 +242,15 @@ def verify(manifest: Manifest, root: Path, names: Container[str] | None = None) 
     Only the outputs named in ``names`` are read, when it is given.
     """
     faults = []
-    for name, expected in manifest.outputs.items():
-        if names is not None and name not in names:
-            continue
-        path = root / name
-        if not path.exists():
-            faults.append(f"{name} is gone")
-        elif digest_tree(path) != expected:
-            faults.append(f"{name} was altered")
+    for expected, digest in ((manifest.outputs, digest_tree), (manifest.listed, digest_listing)):
+        for name in expected:
+            if names is not None and name not in names:
+                continue
+            path = root / name
+            if not path.exists():
+                faults.append(f"{name} is gone")
+            elif digest(path) != expected[name]:
+                faults.append(f"{name} was altered")
     return faults
 
 

@@ -14,6 +14,7 @@ from fvrec.sources import Source
 from fvrec.sources.base import Digested
 from fvrec.sources.customers import PURCHASE, profile_customers, read_customers
 from fvrec.sources.provenance import with_provenance
+from fvrec.sources.remote import FETCHED
 from tasks.context import Context
 from tasks.lineage import made_by
 from tasks.progress import bar
@@ -43,7 +44,20 @@ def _raw_files(settings: Settings) -> Mapping[str, str]:
     return {} if settings.source == DRAWN else {"raw": digest_listing(settings.raw_dir)}
 
 
-@stage("ingest", flow="ingest", outputs=_outputs, config=_config, external=_raw_files, source_relations=RELATIONS)
+def _fetched(settings: Settings) -> list[Path]:
+    """Pictures from URLs: the ingest brings them, and must bring them again when somebody clears them away."""
+    return [settings.raw_dir / FETCHED]
+
+
+@stage(
+    "ingest",
+    flow="ingest",
+    outputs=_outputs,
+    config=_config,
+    external=_raw_files,
+    source_relations=RELATIONS,
+    listed=_fetched,
+)
 def ingest(context: Context) -> None:
     """Decode, hash, group and split the catalogue; keep what was rejected; profile and check what was kept."""
     settings = context.settings

@@ -112,11 +112,6 @@ class TabularSource:
         own = digest_listing(self.raw_dir, leave_out={FETCHED})
         return digest_json({"own": own, "retry": digest_file(retry) if inside else ""})
 
-    @property
-    def fetched_dir(self) -> Path:
-        """Where the pictures that were fetched from URLs are."""
-        return self.raw_dir / FETCHED
-
     def unmapped(self) -> dict[str, Counter[str]]:
         """field -> raw values that the mapping does not name, or names with the mark of a decision to be made."""
         pending = {(mark.field, fold(mark.raw)) for mark in undecided(self.mapping_file)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ import pytest
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from tests.fvrec.myntra_folder import line, write_folder, write_photo
+from tests.fvrec.picture_server import serve_pictures
+from tests.fvrec.shop_folder import MAPPING, write_shop
 from warehouse.read import Warehouse
 
 pytestmark = pytest.mark.usefixtures("prefect_home")
@@ -79,6 +82,25 @@ def test_rows_that_somebody_altered_are_written_again(settings: Settings) -> Non
         connection.execute("UPDATE items SET title = 'forged' WHERE item_id = '6'")
     assert not _ingest(settings)
     assert Warehouse(settings.database).fingerprint_source("myntra") == expected
+
+
+def test_pictures_that_were_fetched_and_cleared_away_are_fetched_again(tmp_path: Path) -> None:
+    with serve_pictures() as server:
+        mapping = MAPPING.replace('folder = "images"', 'folder = "images"\nallow_private = true')
+        rows = tuple(f"A-{n},name {n},连衣裙,大红,女,{server.url(f'/ok/{n}.jpg')}" for n in range(6))
+        raw = write_shop(tmp_path / "raw", rows, mapping=mapping)
+        settings = Settings(root=tmp_path, source="tabular", raw=raw, preset="smoke")
+        assert not _ingest(settings)
+        assert _ingest(settings)
+        one = next(path for path in (raw / ".fetched").rglob("*") if path.is_file())
+        one.unlink()
+        assert not _ingest(settings)
+        assert one.is_file()
+        assert _ingest(settings)
+        shutil.rmtree(raw / ".fetched")
+        assert not _ingest(settings)
+        assert _ingest(settings)
+    assert server.asked.total() == 6 + 1 + 6
 
 
 @pytest.mark.parametrize(
