@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_vanished_and_returned_items_are_told_apart(raw_dir: Path) -> None:
     assert second.changes.vanished == ("0", "1", "2", "3")
     history = {item.item_id: placed(item) for item in second.items}
     gone = {item.item_id: placed(item) for item in first.items[:4]}
-    history |= {name: Placed(*(getattr(one, slot) for slot in one.__slots__[:-1]), True) for name, one in gone.items()}  # type: ignore[arg-type]
+    history |= {name: replace(one, vanished=True) for name, one in gone.items()}
     _write(raw_dir, {n: f"Name {n}" for n in range(2, COUNT)})
     third = catalog.build(open_source("myntra", raw_dir), root=raw_dir.parent, history=history)
     assert [item.item_id for item in third.items_to_write()] == ["2", "3"]
