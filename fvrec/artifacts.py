@@ -129,36 +129,57 @@ def digest_tree(path: Path) -> str:
     return digest_json({file.relative_to(path).as_posix(): digest_file(file) for file in _files(path)})
 
 
-def digest_listing(path: Path) -> str:
+def digest_listing(path: Path, *, leave_out: Container[str] = ()) -> str:
     """SHA-256 over names, sizes and times of change of all files below a folder, none of which is opened.
 
-    Links are followed, each folder once. The inode's time counts beside the file's own, which an archive or a copy can
-    set back. FvrecError when a folder cannot be listed.
+    leave_out: names right below ``path`` that do not count. Links within the folder are followed, each folder once; of
+    a link that leads out of it, or nowhere, the link itself counts. The inode's time counts beside the file's own,
+    which an archive or a copy can set back. FvrecError when a folder cannot be listed.
     """
-    listed = hashlib.sha256()
+    listed, real = hashlib.sha256(), os.path.realpath(path)
     try:
-        for name, status in _listing(str(path), "", set()):
-            marks = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\n"
-            listed.update(marks.encode("utf-8", "surrogatepass"))
+        for name, status in _listing(real, "", real, {real}, leave_out):
+            marks = f"\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\n"
+            listed.update(os.fsencode(name) + marks.encode())
     except OSError as error:
         raise FvrecError(f"cannot read: {error.strerror or error}", where=path) from error
     return listed.hexdigest()
 
 
-def _listing(folder: str, prefix: str, entered: set[str]) -> Iterator[tuple[str, os.stat_result]]:
-    real = os.path.realpath(folder)
-    if real in entered:
-        return
-    entered.add(real)
-    with os.scandir(folder) as found:
-        entries = sorted((entry for entry in found if not entry.name.startswith(_TEMPORARY)), key=lambda one: one.name)
-    for entry in entries:
+def _listing(
+    folder: str, prefix: str, top: str, entered: set[str], leave_out: Container[str] = ()
+) -> Iterator[tuple[str, os.stat_result]]:
+    for entry in _entries(folder, may_be_gone=folder != top):
         name = f"{prefix}{entry.name}"
-        if entry.is_dir():
-            yield from _listing(entry.path, f"{name}/", entered)
-        else:
-            # A link that leads nowhere is a fact about the folder too.
-            yield name, entry.stat() if os.path.exists(entry.path) else entry.stat(follow_symlinks=False)
+        if entry.name in leave_out or entry.name.startswith(_TEMPORARY):
+            continue
+        linked = entry.is_symlink()
+        real = _inner(entry, top) if linked else entry.path
+        if real is not None and (os.path.isdir(real) if linked else entry.is_dir()):
+            if real not in entered:
+                entered.add(real)
+                yield from _listing(real, f"{name}/", top, entered)
+            continue
+        # Somebody may still be unpacking or clearing up: what has gone meanwhile is not there.
+        with suppress(FileNotFoundError):
+            yield name, os.lstat(entry.path if real is None else real)
+
+
+def _entries(folder: str, *, may_be_gone: bool) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        if may_be_gone:
+            return []
+        raise
+
+
+def _inner(link: os.DirEntry[str], top: str) -> str | None:
+    """Where a link leads when that is something below ``top``; None when it leads out, nowhere or in a circle."""
+    real = os.path.realpath(link.path)
+    inside = real == top or real.startswith(f"{top.rstrip(os.sep)}{os.sep}")
+    return real if inside and os.path.lexists(real) and not os.path.islink(real) else None
 
 
 @dataclass(frozen=True)
@@ -167,7 +188,7 @@ class Manifest:
 
     inputs: name -> digest of what it read. config: the values that steer it. code: digest of its import closure.
     outputs: path (``output_name``) -> digest; a folder counts as one output. warehouse: relation -> fingerprint of the
-    rows that the run wrote.
+    rows that the run wrote. listed: folder that it filled -> digest of its listing, where reading all would be slow.
     """
 
     stage: str
@@ -179,6 +200,7 @@ class Manifest:
     warehouse: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     version: int = MANIFEST_VERSION
+    listed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def input_digest(self) -> str:
@@ -220,14 +242,15 @@ def verify(manifest: Manifest, root: Path, names: Container[str] | None = None) 
     Only the outputs named in ``names`` are read, when it is given.
     """
     faults = []
-    for name, expected in manifest.outputs.items():
-        if names is not None and name not in names:
-            continue
-        path = root / name
-        if not path.exists():
-            faults.append(f"{name} is gone")
-        elif digest_tree(path) != expected:
-            faults.append(f"{name} was altered")
+    for expected, digest in ((manifest.outputs, digest_tree), (manifest.listed, digest_listing)):
+        for name in expected:
+            if names is not None and name not in names:
+                continue
+            path = root / name
+            if not path.exists():
+                faults.append(f"{name} is gone")
+            elif digest(path) != expected[name]:
+                faults.append(f"{name} was altered")
     return faults
 
 

@@ -44,6 +44,7 @@ class Item:
 
     group_key: the source's name of the design. image_phash: perceptual hash as hex, empty for a photo of one flat tone.
     row_digest: of what the source said of it, to notice a change. vanished_at: when an ingest no longer found it.
+    left_out_at: when an ingest with a limit did not draw it.
     """
 
     item_id: str
@@ -61,6 +62,7 @@ class Item:
     image_phash: str = ""
     row_digest: str = column(default="", compare=False)
     vanished_at: datetime | None = column(default=None, compare=False)
+    left_out_at: datetime | None = column(default=None, compare=False)
 
     @property
     def values(self) -> dict[str, str]:
@@ -72,7 +74,7 @@ class Item:
 class Placed:
     """What earlier ingests made of one item: where it went, and by which traits another item may belong to it.
 
-    vanished: the newest ingest did not find it any more.
+    vanished: the newest ingest did not find it any more. left_out: the newest one had a limit and did not draw it.
     """
 
     group_id: str
@@ -82,6 +84,7 @@ class Placed:
     image_phash: str
     row_digest: str
     vanished: bool
+    left_out: bool = False
 
 
 @dataclass(frozen=True)

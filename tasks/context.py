@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fvrec.artifacts import Manifest, digest_tree, output_name, remove, temporary_name
+from fvrec.artifacts import Manifest, digest_listing, digest_tree, output_name, remove, temporary_name
 from fvrec.artifacts import replace as put_in_place
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
@@ -94,6 +94,11 @@ class Context:
     def output_digests(self, outputs: Sequence[Path]) -> dict[str, str]:
         """Path as the manifest names it -> digest."""
         return {output_name(path, self.settings.root): digest_tree(path) for path in outputs}
+
+    def listing_digests(self, folders: Sequence[Path]) -> dict[str, str]:
+        """The same of folders that are only listed; one that was not made is left out."""
+        made = [path for path in folders if path.is_dir() and not path.is_symlink()]
+        return {output_name(path, self.settings.root): digest_listing(path) for path in made}
 
     @contextmanager
     def running(self, *, recorded: bool = True) -> Iterator[None]:

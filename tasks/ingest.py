@@ -8,12 +8,14 @@ from pathlib import Path
 
 from fvrec.artifacts import atomic_write, digest_listing
 from fvrec.catalog import Catalog, build, check, profile, write_items
+from fvrec.catalog.moving import require_same_shop
 from fvrec.config import DRAWN, Settings
 from fvrec.records import Item, Placed, utc_now
 from fvrec.sources import Source
 from fvrec.sources.base import Digested
 from fvrec.sources.customers import PURCHASE, profile_customers, read_customers
 from fvrec.sources.provenance import with_provenance
+from fvrec.sources.remote import FETCHED
 from tasks.context import Context
 from tasks.lineage import made_by
 from tasks.progress import bar
@@ -43,13 +45,29 @@ def _raw_files(settings: Settings) -> Mapping[str, str]:
     return {} if settings.source == DRAWN else {"raw": digest_listing(settings.raw_dir)}
 
 
-@stage("ingest", flow="ingest", outputs=_outputs, config=_config, external=_raw_files, source_relations=RELATIONS)
+def _fetched(settings: Settings) -> list[Path]:
+    """Pictures from URLs: the ingest brings them, and must bring them again when somebody clears them away."""
+    return [settings.raw_dir / FETCHED]
+
+
+@stage(
+    "ingest",
+    flow="ingest",
+    outputs=_outputs,
+    config=_config,
+    external=_raw_files,
+    source_relations=RELATIONS,
+    listed=_fetched,
+)
 def ingest(context: Context) -> None:
     """Decode, hash, group and split the catalogue; keep what was rejected; profile and check what was kept."""
     settings = context.settings
     source = source_of(settings)
     progress, history = bar("ingest: read photos"), _history(context)
-    catalog = build(source, root=settings.root, progress=progress, history=history, cache=settings.cache)
+    catalog = build(
+        source, root=settings.root, progress=progress, history=history, cache=settings.cache, limit=settings.limit
+    )
+    _require_same_shop(context, catalog, history)
     check(catalog, root=settings.root, seed=settings.seed)
     write_items(context.build(settings.items_file), catalog.items)
     manifest = with_provenance(settings.raw_dir, source.manifest())
@@ -65,6 +83,18 @@ def _history(context: Context) -> Mapping[str, Placed]:
     return {} if context.settings.source == DRAWN else context.warehouse.placed(context.settings.source)
 
 
+def _require_same_shop(context: Context, catalog: Catalog, history: Mapping[str, Placed]) -> None:
+    """Items are known by source and id alone: another shop's would take the places of these."""
+    settings = context.settings
+    newest = context.warehouse.latest_run("ingest", settings.source) if history else None
+    if newest is None:
+        return
+    raw = newest.config.get("raw")
+    before = Path(raw) if raw else settings.model_copy(update={"raw": None}).raw_dir
+    if before.resolve() != settings.raw_dir.resolve():
+        require_same_shop(catalog, history, before=before, now=settings.raw_dir)
+
+
 def _save(context: Context, catalog: Catalog) -> None:
     """Write what changed; everything, when the rows are not what the newest ingest left."""
     database, source = context.database, context.settings.source
@@ -72,8 +102,10 @@ def _save(context: Context, catalog: Catalog) -> None:
         write.save_items(database, source, catalog.items, catalog.quarantined)
         return
     items = catalog.items_to_write() if _as_left(context) else catalog.items
-    vanished = catalog.changes.vanished
-    write.update_items(database, source, items, catalog.quarantined, vanished=vanished, at=utc_now())
+    changes = catalog.changes
+    write.update_items(
+        database, source, items, catalog.quarantined, vanished=changes.vanished, left_out=changes.left_out, at=utc_now()
+    )
 
 
 def _as_left(context: Context) -> bool:

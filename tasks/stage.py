@@ -80,6 +80,8 @@ class Stage:
     source_relations: tuple[str, ...] = ()
     module: str = ""
     """Whose import closure is the stage's code; the module of ``work`` unless said otherwise."""
+    listed: Callable[[Settings], Sequence[Path]] = lambda _settings: ()
+    """Folders that it may fill and that are compared by their listing, unread."""
     recorded: bool = True
     """Whether it has a row in ``runs`` (publication has not: the copy would show it as running for ever)."""
 
@@ -159,6 +161,7 @@ class Stage:
                 outputs=context.output_digests(self.outputs(settings)),
                 warehouse=warehouse_rows(settings, context.run_id, self.source_relations),
                 seconds=perf_counter() - started,
+                listed=context.listing_digests(self.listed(settings)),
             )
             context.made.update({**manifest.outputs, **manifest.warehouse})
         write_logs(self.flow, manifest, settings)
@@ -190,12 +193,15 @@ def stage(
     external: Callable[[Settings], Mapping[str, str]] = lambda _settings: {},
     source_relations: tuple[str, ...] = (),
     module: str = "",
+    listed: Callable[[Settings], Sequence[Path]] = lambda _settings: (),
     recorded: bool = True,
 ) -> Callable[[Callable[[Context], None]], Stage]:
     """Decorator: make a :class:`Stage` of the function that does its work. Its code is that function's module."""
 
     def decorate(work: Callable[[Context], None]) -> Stage:
-        return Stage(name, flow, work, outputs, config, dict(needs or {}), external, source_relations, module, recorded)
+        return Stage(
+            name, flow, work, outputs, config, dict(needs or {}), external, source_relations, module, listed, recorded
+        )
 
     return decorate
 

@@ -42,11 +42,22 @@ def insert_quarantine(connection: duckdb.DuckDBPyConnection, source: str, reject
         insert_rows(connection, "quarantine", to_table(connection, "quarantine", piece))
 
 
+def mark_left_out(connection: duckdb.DuckDBPyConnection, source: str, item_ids: Sequence[str], at: datetime) -> None:
+    """Note when a sample did not hold these items."""
+    connection.execute(
+        """
+        UPDATE items SET left_out_at = $at
+        WHERE source = $source AND left_out_at IS NULL AND item_id IN (SELECT unnest($ids::VARCHAR[]))
+        """,
+        {"at": at, "source": source, "ids": list(item_ids)},
+    )
+
+
 def mark_vanished(connection: duckdb.DuckDBPyConnection, source: str, item_ids: Sequence[str], at: datetime) -> None:
     """Note when these items were no longer found; those that are marked already keep their time."""
     connection.execute(
         """
-        UPDATE items SET vanished_at = $at
+        UPDATE items SET vanished_at = $at, left_out_at = NULL
         WHERE source = $source AND vanished_at IS NULL AND item_id IN (SELECT unnest($ids::VARCHAR[]))
         """,
         {"at": at, "source": source, "ids": list(item_ids)},
@@ -54,10 +65,11 @@ def mark_vanished(connection: duckdb.DuckDBPyConnection, source: str, item_ids: 
 
 
 def read_placed(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, Placed]:
-    """item_id -> where it was put and by which traits, vanished ones included."""
+    """item_id -> where it was put and by which traits, vanished ones and those that a sample left out included."""
     cursor = connection.execute(
         """
-        SELECT item_id, group_id, split, group_key, image_sha256, image_phash, row_digest, vanished_at IS NOT NULL
+        SELECT item_id, group_id, split, group_key, image_sha256, image_phash, row_digest, vanished_at IS NOT NULL,
+            left_out_at IS NOT NULL
         FROM items WHERE source = ?
         """,
         [source],

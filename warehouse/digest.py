@@ -13,7 +13,7 @@ RUN_RELATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Relations with the rows of one run -> columns that the fingerprint leaves out."""
 SOURCE_RELATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "items": ("ingested_at", "vanished_at"),
+        "items": ("ingested_at", "vanished_at", "left_out_at"),
         "item_attributes": (),
         "quarantine": ("seen_at",),
         "users": (),
@@ -23,10 +23,11 @@ SOURCE_RELATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The same for the rows of one source: saving the same data again is no change."""
 _PRESENT = {
-    "items": "vanished_at IS NULL",
-    "item_attributes": "(source, item_id) NOT IN (SELECT (source, item_id) FROM items WHERE vanished_at IS NOT NULL)",
+    "items": "vanished_at IS NULL AND left_out_at IS NULL",
+    "item_attributes": """(source, item_id) NOT IN
+        (SELECT (source, item_id) FROM items WHERE vanished_at IS NOT NULL OR left_out_at IS NOT NULL)""",
 }
-"""Which rows count: what has vanished is no part of the catalogue that others are made from."""
+"""Which rows count: what has vanished or was left out is no part of the catalogue that others are made from."""
 
 
 def fingerprints(

@@ -53,7 +53,7 @@ class Warehouse:
     def items(self, source: str, splits: Sequence[str] | None = None, *, vanished: bool = False) -> list[Item]:
         """Items of ``source``, of these splits or of all, by item_id. An empty list when there are none.
 
-        Those that the newest ingest did not find are left out, unless ``vanished``.
+        Those that the newest ingest did not find, or whose limit left them out, are not given, unless ``vanished``.
         """
         with reading(self.path) as connection:
             return read_items(connection, source, splits, vanished=vanished)

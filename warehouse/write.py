@@ -25,7 +25,7 @@ from fvrec.records import (
     Run,
     User,
 )
-from warehouse.catalogue import insert_items, insert_quarantine, mark_vanished, replace_items
+from warehouse.catalogue import insert_items, insert_quarantine, mark_left_out, mark_vanished, replace_items
 from warehouse.db import writing
 from warehouse.digest import RUN_RELATIONS
 from warehouse.encode import to_table
@@ -81,14 +81,16 @@ def update_items(
     *,
     vanished: Sequence[str],
     at: datetime,
+    left_out: Sequence[str] = (),
 ) -> None:
-    """Bring the catalogue of ``source`` up to date: write ``items`` (new, changed or back again), mark ``vanished``.
+    """Bring the catalogue of ``source`` up to date: write ``items`` (new, changed or back again), mark the others.
 
-    All other items stay as they are; the quarantine is replaced. FvrecError as for ``save_items``.
+    vanished: ids that are gone; left_out: ids that a sample did not draw. All other items stay as they are; the quarantine is replaced. FvrecError as for ``save_items``.
     """
     with writing(path) as connection:
         replace_items(connection, source, items)
         mark_vanished(connection, source, vanished, at)
+        mark_left_out(connection, source, left_out, at)
         delete_rows(connection, "quarantine", source=source)
         insert_quarantine(connection, source, quarantined)
 

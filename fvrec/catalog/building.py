@@ -62,12 +62,14 @@ def build(
     progress: Progress = iter,
     history: Mapping[str, Placed] = NO_HISTORY,
     cache: Path | None = None,
+    limit: int | None = None,
 ) -> Catalog:
     """Read every row of ``source``, decode and hash its photo in ``workers`` processes, group and split.
 
     root: image paths below it are kept relative to it. progress: wraps photos read and drawn. history: item_id -> what
     earlier ingests of this source placed; none of it moves. cache: folder that remembers photos from one ingest to the
-    next, and holds the rows while they are looked at. A bad row is quarantined and the rest goes on.
+    next, and holds the rows while they are looked at. limit: how many rows ``source`` was asked for; when it gave as
+    many, known items that are not among them are left out, not vanished. A bad row is quarantined and the rest goes on.
     FvrecError when the source is not there, nothing is usable, or the cache cannot be written.
     """
     source.discover()
@@ -83,7 +85,8 @@ def build(
     if not len(kept.row):
         reasons = sorted({rejected.reason for rejected in rows.quarantined})
         raise FvrecError("no usable product", where=source.raw_dir, found=f"{rows.count_in} rows, rejected: {reasons}")
-    return _catalog(source.name, rows, kept, history, inspector.unread)
+    sampled = limit is not None and rows.count_in >= limit
+    return _catalog(source.name, rows, kept, history, inspector.unread, sampled=sampled)
 
 
 def _admit(source: Source, root: Path, inspector: Inspector, known: KnownPhotos, spool: Spool) -> _Rows:
@@ -125,7 +128,9 @@ def _keep(source: Source, rows: _Rows, inspector: Inspector, progress: Progress)
     return kept
 
 
-def _catalog(name: str, rows: _Rows, kept: _Kept, history: Mapping[str, Placed], photos_read: int) -> Catalog:
+def _catalog(
+    name: str, rows: _Rows, kept: _Kept, history: Mapping[str, Placed], photos_read: int, *, sampled: bool
+) -> Catalog:
     past = Past.of(history, kept.ids, kept.traits)
     arrangement = arrange(kept.group_keys, past)
     numbers = np.frombuffer(kept.row, dtype=np.int64)
@@ -136,5 +141,5 @@ def _catalog(name: str, rows: _Rows, kept: _Kept, history: Mapping[str, Placed],
         rows_in=rows.count_in,
         near_copies=arrangement.near_copies,
         photos_read=photos_read,
-        changes=changes_since(history, columns),
+        changes=changes_since(history, columns, sampled=sampled),
     )

@@ -14,8 +14,9 @@ from fvrec.records import Item, Quarantined
 class Changes:
     """What this ingest found otherwise than the ones before it. Without any before it, everything is new.
 
-    to_write: which items (numbers in ``Catalog.items``) are new, changed or have come back. vanished: ids that are
-    newly gone. vanished_before: how many were gone already, and still are.
+    to_write: which items (numbers in ``Catalog.items``) are new, changed, have come back or were left out before.
+    vanished: ids that are newly gone. vanished_before: how many were gone already, and still are. left_out: ids that
+    this ingest did not draw (it had a limit) and the one before had. left_out_before: how many neither had.
     """
 
     to_write: Sequence[int] = ()
@@ -25,6 +26,8 @@ class Changes:
     unchanged: int = 0
     vanished: tuple[str, ...] = ()
     vanished_before: int = 0
+    left_out: tuple[str, ...] = ()
+    left_out_before: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Catalog:
             raise FvrecError("two items bear the same item_id")
 
     def items_to_write(self) -> Iterator[Item]:
-        """The items that are new, changed or have come back, in their order."""
+        """The items that are new, changed, have come back or were left out, in their order."""
         if len(self.changes.to_write) == len(self.items):
             return iter(self.items)
         return (self.items[at] for at in self.changes.to_write)

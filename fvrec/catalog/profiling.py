@@ -47,7 +47,8 @@ def profile(catalog: Catalog, source: Source) -> list[Metric]:
     rows_in, items, quarantined (``slice``: reason, empty for all), readable_share and unreadable_share (of the rows
     that name a photo); duplicate_images (items whose photo another item has already), near_copies (items whose photo
     is a near-copy of another's); groups (``slice``: size, empty for all), largest_group; items per ``split``; what is
-    new, changed, returned, unchanged or vanished since earlier ingests (``slice`` of ``changes``); per field:
+    new, changed, returned, unchanged or vanished since earlier ingests (``slice`` of ``changes``); not_sampled (known
+    items that a limit left out); per field:
     value_count and value_share (``slice``: value), unknown_share, rule_share (values that a rule on the text found),
     supervised (1 when the source labels it); for category: other_share.
     """
@@ -92,6 +93,7 @@ def _changes(catalog: Catalog, metric: partial[Metric]) -> Iterator[Metric]:
         yield metric(metric="changes", slice=name, value=getattr(found, name), n=count)
     yield metric(metric="changes", slice="vanished now", value=len(found.vanished), n=count)
     yield metric(metric="vanished", value=len(found.vanished) + found.vanished_before, n=count)
+    yield metric(metric="not_sampled", value=len(found.left_out) + found.left_out_before, n=count)
 
 
 def _field(tally: _Tally, name: str, supervised: bool, metric: partial[Metric]) -> Iterator[Metric]:

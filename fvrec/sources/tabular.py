@@ -11,15 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fvrec.artifacts import digest_file, digest_json, digest_tree
+from fvrec.artifacts import digest_file, digest_json, digest_listing
 from fvrec.errors import FvrecError
 from fvrec.parallel import Progress
 from fvrec.records import Quarantined
 from fvrec.schema import FIELDS
 from fvrec.sources import parquet, table
 from fvrec.sources.admission import CATEGORY, has_pictures, require_labels, require_pictures
-from fvrec.sources.base import RawRow
+from fvrec.sources.base import RawRow, has_file
 from fvrec.sources.dialect import Dialect, detect
+from fvrec.sources.folder import is_inside
 from fvrec.sources.mapping import MAPPING_FILE, TableMapping, fold, load_mapping, undecided
 from fvrec.sources.remote import FETCHED, FetchPolicy, ImageCache, is_address
 from fvrec.sources.table import Line
@@ -98,12 +99,15 @@ class TabularSource:
         }
 
     def input_digest(self) -> str:
-        """Digest of what the user brought: mapping, table and local pictures, without what was fetched from URLs.
+        """Digest of what the user brought: a listing of the raw folder, without what was fetched from URLs.
 
         It changes also while pictures are missing that another try may bring: such an ingest is not to be reused.
         """
-        own = [path for path in sorted(self.raw_dir.iterdir()) if path.name != FETCHED]
-        return digest_json({path.name: digest_tree(path) for path in (*own, self._cache.retry_file) if path.exists()})
+        # No path of the mapping is asked for: a mapping that cannot be read is a change too, not an error here.
+        retry = ImageCache(self.raw_dir / FETCHED).retry_file
+        inside = is_inside(retry, self.raw_dir) and has_file(retry)
+        own = digest_listing(self.raw_dir, leave_out={FETCHED})
+        return digest_json({"own": own, "retry": digest_file(retry) if inside else ""})
 
     def unmapped(self) -> dict[str, Counter[str]]:
         """field -> raw values that the mapping does not name, or names with the mark of a decision to be made."""

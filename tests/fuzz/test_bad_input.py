@@ -16,6 +16,7 @@ import pytest
 
 from fvrec import catalog
 from fvrec.catalog import Catalog
+from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.imaging import ImageError, inspect_image, read_image
 from fvrec.sources import open_source
@@ -70,6 +71,25 @@ def built(name: str, raw: Path) -> tuple[Catalog | None, Opened]:
             return catalog.build(open_source(name, raw), root=raw.parent, workers=1), seen
         except FvrecError:
             return None, seen
+
+
+def test_the_inputs_of_an_ingest_are_listed_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FVREC_ROOT", str(tmp_path))
+    from tasks.ingest import ingest
+
+    raw = tmp_path / "raw"
+    shop(raw)
+    (raw / "shop.csv").write_text(",".join(HEADER) + "\ni0,t,dress,red,women,0.jpg\n", encoding="utf-8")
+    settings = Settings(root=tmp_path, source="tabular", raw=raw)
+    seen = {ingest.external(settings)["raw"]}
+    (raw / "images" / "memory.jpg").symlink_to("/proc/self/mem")
+    seen.add(ingest.external(settings)["raw"])
+    Path(os.fsdecode(os.fsencode(raw) + "/照片.jpg".encode("gbk"))).write_bytes(b"x")
+    with opened_files() as opened:
+        seen.add(ingest.external(settings)["raw"])
+    assert len(seen) == 3
+    assert outside(opened, raw) == []
+    assert not [path for path in opened.read if path.endswith(".jpg")]
 
 
 def photo_name(number: int, form: str, random: np.random.Generator) -> str:

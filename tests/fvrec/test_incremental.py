@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from fvrec.catalog import known as known_photos
 from fvrec.errors import FvrecError
 from fvrec.records import Item, Placed
 from fvrec.sources import open_source
+from tests.fuzz.watch import opened_files
 from tests.fvrec.myntra_folder import line, write_folder, write_photo
 
 COUNT = 20
@@ -102,7 +104,7 @@ def test_vanished_and_returned_items_are_told_apart(raw_dir: Path) -> None:
     assert second.changes.vanished == ("0", "1", "2", "3")
     history = {item.item_id: placed(item) for item in second.items}
     gone = {item.item_id: placed(item) for item in first.items[:4]}
-    history |= {name: Placed(*(getattr(one, slot) for slot in one.__slots__[:-1]), True) for name, one in gone.items()}  # type: ignore[arg-type]
+    history |= {name: replace(one, vanished=True) for name, one in gone.items()}
     _write(raw_dir, {n: f"Name {n}" for n in range(2, COUNT)})
     third = catalog.build(open_source("myntra", raw_dir), root=raw_dir.parent, history=history)
     assert [item.item_id for item in third.items_to_write()] == ["2", "3"]
@@ -141,3 +143,65 @@ def test_the_listing_notices_every_change_and_opens_nothing(raw_dir: Path) -> No
         seen.add(digest_listing(raw_dir))
     # The removal leads back to the first listing, and a link back up shows no file that is not there already.
     assert len(seen) == len(steps) - 1
+
+
+def test_the_listing_does_not_leave_the_folder(raw_dir: Path) -> None:
+    outside = raw_dir.parent / "outside"
+    outside.mkdir()
+    links = {"up": raw_dir.parent, "folder": outside, "file": outside / "a.jpg", "memory": Path("/proc/self/mem"),
+             "threads": Path("/proc/self/task"), "circle": raw_dir / "circle"}  # fmt: skip
+    (outside / "a.jpg").write_bytes(b"x")
+    seen = {digest_listing(raw_dir)}
+    for name, target in links.items():
+        (raw_dir / name).symlink_to(target)
+        seen.add(digest_listing(raw_dir))
+    assert len(seen) == len(links) + 1
+    (outside / "b.jpg").write_bytes(b"y")
+    (outside / "a.jpg").write_bytes(b"longer")
+    with opened_files() as opened:
+        seen.add(digest_listing(raw_dir))
+    assert len(seen) == len(links) + 1
+    assert {Path(path) for path in opened.read} <= {raw_dir, *(path for path in raw_dir.rglob("*") if path.is_dir())}
+
+
+def test_the_listing_of_a_linked_folder_shows_what_is_in_it(raw_dir: Path) -> None:
+    (raw_dir / "images").rename(raw_dir / "photos")
+    (raw_dir / "images").symlink_to("photos")
+    (raw_dir.parent / "alias").symlink_to(raw_dir)
+    before = digest_listing(raw_dir)
+    assert digest_listing(raw_dir.parent / "alias") == before
+    (raw_dir / "photos" / "0.jpg").write_bytes(b"other")
+    assert digest_listing(raw_dir) != before
+
+
+def test_names_of_other_encodings_are_told_apart(raw_dir: Path) -> None:
+    seen = {digest_listing(raw_dir)}
+    for name in ("照片.jpg".encode("gbk"), b"\xff.jpg", b"\xfe.jpg"):
+        Path(os.fsdecode(os.fsencode(raw_dir / "images") + b"/" + name)).write_bytes(b"x")
+        seen.add(digest_listing(raw_dir))
+    assert len(seen) == 4
+
+
+def test_a_file_that_goes_while_it_is_listed_is_not_there(raw_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (raw_dir / "images" / "empty").mkdir()
+    real_lstat, real_scandir = os.lstat, os.scandir
+
+    def lstat(path: str) -> os.stat_result:
+        if path.endswith("/3.jpg"):
+            os.unlink(path)
+        return real_lstat(path)
+
+    def scandir(path: str) -> object:
+        if path.endswith("/empty"):
+            os.rmdir(path)
+        return real_scandir(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    monkeypatch.setattr(os, "scandir", scandir)
+    while_going = digest_listing(raw_dir)
+    monkeypatch.undo()
+    assert not (raw_dir / "images" / "3.jpg").exists()
+    assert not (raw_dir / "images" / "empty").exists()
+    assert digest_listing(raw_dir) == while_going
+    with pytest.raises(FvrecError, match="cannot read"):
+        digest_listing(raw_dir / "absent")

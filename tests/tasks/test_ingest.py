@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ import pytest
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from tests.fvrec.myntra_folder import line, write_folder, write_photo
+from tests.fvrec.picture_server import serve_pictures
+from tests.fvrec.shop_folder import MAPPING, write_shop
 from warehouse.read import Warehouse
 
 pytestmark = pytest.mark.usefixtures("prefect_home")
@@ -44,6 +47,11 @@ def _ingest(settings: Settings) -> bool:
 def _changes(settings: Settings) -> dict[str, float]:
     rows = Warehouse(settings.database).metrics(source="myntra")
     return {row.slice: row.value for row in rows if row.metric == "changes" and row.value}
+
+
+def _metric(settings: Settings, name: str) -> float:
+    (row,) = [row for row in Warehouse(settings.database).metrics(source="myntra") if row.metric == name]
+    return row.value
 
 
 def test_the_warehouse_follows_the_folder(settings: Settings) -> None:
@@ -79,6 +87,74 @@ def test_rows_that_somebody_altered_are_written_again(settings: Settings) -> Non
         connection.execute("UPDATE items SET title = 'forged' WHERE item_id = '6'")
     assert not _ingest(settings)
     assert Warehouse(settings.database).fingerprint_source("myntra") == expected
+
+
+def test_a_limit_leaves_out_and_nothing_vanishes(settings: Settings) -> None:
+    store = Warehouse(settings.database)
+    whole = store.fingerprint_source("myntra")
+    first = {item.item_id: item for item in store.items("myntra")}
+    for limit in (10, 5):
+        sampled = settings.model_copy(update={"limit": limit})
+        assert not _ingest(sampled)
+        assert _ingest(sampled)
+        assert _changes(settings) == {"unchanged": limit}
+        assert _metric(settings, "not_sampled") == COUNT - limit
+        assert len(store.items("myntra")) == limit
+    assert not any(item.vanished_at for item in store.items("myntra", vanished=True))
+    _shop(settings.root, {n: f"Name {n}" for n in range(COUNT - 1)})
+    assert not _ingest(settings)
+    assert _changes(settings) == {"unchanged": COUNT - 1, "vanished now": 1}
+    assert _metric(settings, "not_sampled") == 0
+    _shop(settings.root)
+    assert not _ingest(settings)
+    assert _changes(settings) == {"unchanged": COUNT - 1, "returned": 1}
+    assert store.fingerprint_source("myntra") == whole
+    assert {item.item_id: item.split for item in store.items("myntra")} == {n: i.split for n, i in first.items()}
+
+
+def test_a_limit_that_takes_every_row_sees_what_is_gone(settings: Settings) -> None:
+    _shop(settings.root, {n: f"Name {n}" for n in range(COUNT - 1)})
+    assert not _ingest(settings.model_copy(update={"limit": COUNT}))
+    assert _changes(settings) == {"unchanged": COUNT - 1, "vanished now": 1}
+
+
+def test_a_shop_may_move_and_another_one_is_refused(settings: Settings) -> None:
+    store, root = Warehouse(settings.database), settings.root
+    before = store.fingerprint_source("myntra")
+    other = _shop(root / "other", {n: f"Thing {n}" for n in range(COUNT)})
+    for n in range(COUNT):
+        write_photo(root / "other" / "raw" / "images" / f"{n}.jpg", 5000 + n)
+    disjoint = _shop(root / "disjoint", {n: f"Name {n}" for n in range(100, 100 + COUNT)}, photos=range(100, 140))
+    for made in (other, disjoint):
+        elsewhere = settings.model_copy(update={"raw": made.raw})
+        with pytest.raises(FvrecError, match="another shop") as refused:
+            _ingest(elsewhere)
+        assert all(part in str(refused.value) for part in (str(made.raw), str(settings.raw), "another --root"))
+        assert store.fingerprint_source("myntra") == before
+    moved = settings.model_copy(update={"raw": root / "moved"})
+    (root / "raw").rename(root / "moved")
+    assert not _ingest(moved)
+    assert not _ingest(moved.model_copy(update={"limit": 6}))
+    assert len(store.items("myntra")) == 6
+
+
+def test_pictures_that_were_fetched_and_cleared_away_are_fetched_again(tmp_path: Path) -> None:
+    with serve_pictures() as server:
+        mapping = MAPPING.replace('folder = "images"', 'folder = "images"\nallow_private = true')
+        rows = tuple(f"A-{n},name {n},连衣裙,大红,女,{server.url(f'/ok/{n}.jpg')}" for n in range(6))
+        raw = write_shop(tmp_path / "raw", rows, mapping=mapping)
+        settings = Settings(root=tmp_path, source="tabular", raw=raw, preset="smoke")
+        assert not _ingest(settings)
+        assert _ingest(settings)
+        one = next(path for path in (raw / ".fetched").rglob("*") if path.is_file())
+        one.unlink()
+        assert not _ingest(settings)
+        assert one.is_file()
+        assert _ingest(settings)
+        shutil.rmtree(raw / ".fetched")
+        assert not _ingest(settings)
+        assert _ingest(settings)
+    assert server.asked.total() == 6 + 1 + 6
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
--- The catalogue as the newest ingest of each source found it: without items that have vanished.
+-- The catalogue as the newest ingest of each source found it: without items that have vanished or that its limit left out.
 CREATE VIEW present_items AS
-SELECT * FROM items WHERE vanished_at IS NULL;
+SELECT * FROM items WHERE vanished_at IS NULL AND left_out_at IS NULL;
 
 COMMENT ON VIEW present_items IS 'Items that the newest ingest of their source found';
 COMMENT ON COLUMN present_items.source IS 'data source';
@@ -17,3 +17,4 @@ COMMENT ON COLUMN present_items.group_key IS 'the source''s name of the design';
 COMMENT ON COLUMN present_items.image_phash IS 'perceptual hash of the picture, 256 bits as hex; empty for one flat tone';
 COMMENT ON COLUMN present_items.row_digest IS 'of what the source said of it';
 COMMENT ON COLUMN present_items.vanished_at IS 'always empty here';
+COMMENT ON COLUMN present_items.left_out_at IS 'always empty here';
