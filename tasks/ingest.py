@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fvrec.artifacts import atomic_write, digest_listing
-from fvrec.catalog import Catalog, build, check, profile, write_items
-from fvrec.catalog.moving import require_same_shop
+from fvrec.catalog import Catalog, build, check, profile, require_same_shop, write_items
 from fvrec.config import DRAWN, Settings
 from fvrec.records import Item, Placed, utc_now
 from fvrec.sources import Source

@@ -85,7 +85,8 @@ def update_items(
 ) -> None:
     """Bring the catalogue of ``source`` up to date: write ``items`` (new, changed or back again), mark the others.
 
-    vanished: ids that are gone; left_out: ids that a sample did not draw. All other items stay as they are; the quarantine is replaced. FvrecError as for ``save_items``.
+    vanished: ids that are gone; left_out: ids that a sample did not draw. All other items stay as
+    they are; the quarantine is replaced. FvrecError as for ``save_items``.
     """
     with writing(path) as connection:
         replace_items(connection, source, items)
