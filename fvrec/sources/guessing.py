@@ -12,7 +12,7 @@ from fvrec import vocab
 from fvrec.schema import FIELDS, OTHER, UNKNOWN, VALUES
 from fvrec.sources.mapping import fold
 
-_NOT_RAW_VALUES = {"words", "query_phrases", "embedded"}
+_NOT_RAW_VALUES = {"words", "query_phrases", "compounds", "embedded"}
 _REST = {"other", "others", "misc", "miscellaneous", "n/a", "na", "-", "其他", "其它"}
 
 
@@ -63,7 +63,7 @@ def _places(word: str, text: str) -> Iterator[int]:
 
 @cache
 def _known_words(field: str) -> dict[str, str]:
-    """word -> value: the schema's own names, the zh and en words, and the raw values of the known sources."""
+    """word -> value: the schema's own names, zh and en words, compounds, and the raw values of the known sources."""
     found = {fold(value.replace("_", " ")): value for value in VALUES[field] if value not in (UNKNOWN, OTHER)}
     for source in _source_vocabularies():
         for raw, value in source.get(field, {}).items():
@@ -72,6 +72,10 @@ def _known_words(field: str) -> dict[str, str]:
     for value, by_language in vocab.load("words")["values"][field].items():
         for word in (*by_language["en"], *by_language["zh"]):
             found[fold(word)] = value
+    for compound in vocab.load("compounds")["compounds"]:
+        named = compound.get(field, ())
+        if len(named) == 1 and not compound.get("rules_out"):  # of several values none is the raw value's
+            found |= {fold(word): named[0] for word in compound["words"] if fold(word) not in found}
     return found
 
 
