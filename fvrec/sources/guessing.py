@@ -12,7 +12,7 @@ from fvrec import vocab
 from fvrec.schema import FIELDS, OTHER, UNKNOWN, VALUES
 from fvrec.sources.mapping import fold
 
-_NOT_RAW_VALUES = {"words", "query_phrases", "embedded"}
+_NOT_RAW_VALUES = {"words", "query_phrases", "compounds", "embedded"}
 _REST = {"other", "others", "misc", "miscellaneous", "n/a", "na", "-", "其他", "其它"}
 
 
@@ -76,8 +76,9 @@ def _known_words(field: str) -> dict[str, str]:
         for word in (*by_language["en"], *by_language["zh"]):
             found[fold(word)] = value
     for compound in vocab.load("compounds")["compounds"]:
-        if len(compound.get(field, ())) == 1:
-            found.update((fold(word), compound[field][0]) for word in compound["words"])
+        named = compound.get(field, ())
+        if len(named) == 1 and not compound.get("rules_out"):  # of several values none is the raw value's
+            found |= {fold(word): named[0] for word in compound["words"] if fold(word) not in found}
     return found
 
 

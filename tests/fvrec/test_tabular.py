@@ -271,6 +271,8 @@ def test_a_draft_of_nothing_is_refused(tmp_path: Path) -> None:
         ("category", "men's slim shirts", Guess("shirt", "shirts")),
         ("category", "女士高跟鞋", Guess("heels", "高跟鞋")),
         ("category", "包臀裙", Guess("skirt")),
+        ("category", "西裤", Guess("pants")),
+        ("neckline", "无领", None),
         ("category", "gadget", None),
         ("category", "其他", Guess("other")),
         ("color", "Ｎavy Blue", Guess("blue")),
