@@ -51,7 +51,7 @@ class DemoService:
         self._warehouse = warehouse
         self._extractions = [row for row in warehouse.extractions() if row.split in UNSEEN]
         self._shelves: dict[tuple[str, str], _Shelf] = {}
-        self._rankers: dict[str, Ranker] = {}
+        self._rankers: dict[tuple[str, str], Ranker] = {}
         self._towers: dict[str, Tower] = {}
         self._readers: dict[tuple[str, str], PictureReader] = {}
         self._chosen: ScoreWeights | None = None
@@ -87,7 +87,7 @@ class DemoService:
         answer = ask(
             shelf.store,
             query.text,
-            ranker=self._ranker(query.strategy),
+            ranker=self._ranker(query.strategy, query.source),
             k=query.k,
             standing=query.standing,
             reference=None if query.picture is None else self.embed_picture(query.source, query.picture),
@@ -169,11 +169,11 @@ class DemoService:
                 self._towers[name] = load_tower(name, weights=self._settings.tower_weights(name))
             return self._towers[name]
 
-    def _ranker(self, strategy: str) -> Ranker:
+    def _ranker(self, strategy: str, source: str) -> Ranker:
         with self._lock:
-            if strategy not in self._rankers:
-                self._rankers[strategy] = _load_ranker(strategy, policy_dir(self._settings))
-            return self._rankers[strategy]
+            if (strategy, source) not in self._rankers:
+                self._rankers[strategy, source] = _load_ranker(strategy, policy_dir(self._settings), source)
+            return self._rankers[strategy, source]
 
     def _shelf(self, source: str, model: str) -> _Shelf:
         with self._lock:
@@ -212,7 +212,7 @@ def policy_dir(settings: Settings) -> Path:
     return settings.policies / "rl"
 
 
-def _load_ranker(strategy: str, policy: Path) -> Ranker:
+def _load_ranker(strategy: str, policy: Path, source: str) -> Ranker:
     from fvrec.rerank.diversify import BaseRank, Mmr
 
     if strategy == "base_rank":
@@ -225,7 +225,7 @@ def _load_ranker(strategy: str, policy: Path) -> Ranker:
         raise FvrecError("there is no trained list policy yet: `fvrec run` trains one", where=policy)
     from fvrec.rl.artifact import load_ranker
 
-    return load_ranker(policy)
+    return load_ranker(policy, source=source)
 
 
 def _only(candidates: CandidateSet, predictions: Mapping[str, Prediction]) -> CandidateSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,9 +45,17 @@ def rl(context: Context) -> None:
 
     settings, budget = context.settings, context.settings.budget.rl
     val_items, test_items = _items(context, "val"), _items(context, "test")
-    trained = train_policy(val_items, budget=budget, seed=settings.seed, progress=steps("rl: PPO steps"))
+    trained = train_policy(
+        val_items,
+        budget=budget,
+        seed=settings.seed,
+        progress=steps("rl: PPO steps"),
+        source=settings.source,
+        resume=settings.resume / "rl",
+    )
     check_trained(trained, val_items, budget=budget)
     save_policy(trained, context.build(policy_dir(settings)))
+    shutil.rmtree(settings.resume / "rl", ignore_errors=True)
     result = evaluate_policy(
         trained,
         val_items=val_items,

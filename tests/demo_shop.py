@@ -115,5 +115,7 @@ def _save_vectors(settings: Settings, items: Sequence[Item]) -> NDArray[np.float
 def _save_policy(
     settings: Settings, items: Sequence[Item], predictions: Sequence[Prediction], vectors: NDArray[np.float32]
 ) -> None:
-    trained = train_policy(build_items(items, predictions, vectors), budget=_BUDGET, seed=settings.seed)
+    trained = train_policy(
+        build_items(items, predictions, vectors), budget=_BUDGET, seed=settings.seed, source=settings.source
+    )
     save_policy(trained, settings.policies / "rl")

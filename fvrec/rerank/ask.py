@@ -152,7 +152,10 @@ def _picked(ranker: Ranker, pool: Pool, kept: int, k: int) -> NDArray[np.int64]:
 
 def _part(pool: Pool, places: NDArray[np.int64]) -> Pool:
     ids = tuple(pool.item_ids[place] for place in places)
-    return Pool(ids, pool.relevance[places], pool.embeddings[places], pool.values[places], pool.field_match[places])
+    confidence = None if pool.confidence is None else pool.confidence[places]
+    return Pool(
+        ids, pool.relevance[places], pool.embeddings[places], pool.values[places], pool.field_match[places], confidence
+    )
 
 
 def _allowed(store: CandidateStore, judgement: Judgement, weights: ScoreWeights) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ class Pool:
     item_ids: N names. relevance: ``[N]`` float32 in [0, 1], what the ranker believes. embeddings: ``[N, D]`` float32,
     rows of length 1 (or 0). values: ``[N, 10]`` int16, code of the predicted value in ``VALUES[field]``.
     field_match: ``[N, 10]`` float32 in [0, 1], how well each field's value suits the user (0.5 where nothing is known).
+    confidence: ``[N, 10]`` float32 in [0, 1] of the values; None: they and the relevance are taken at their word.
     Raises FvrecError on mismatched shapes, an empty pool, or numbers that are not finite.
     """
 
@@ -32,6 +33,7 @@ class Pool:
     embeddings: NDArray[np.float32]
     values: NDArray[np.int16]
     field_match: NDArray[np.float32]
+    confidence: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         size = len(self.item_ids)
@@ -43,12 +45,17 @@ class Pool:
             "values": (self.values.shape, (size, len(FIELDS))),
             "field_match": (self.field_match.shape, (size, len(FIELDS))),
         }
+        if self.confidence is not None:
+            shapes["confidence"] = (self.confidence.shape, (size, len(FIELDS)))
         for name, (found, expected) in shapes.items():
             if found != expected:
                 raise FvrecError(f"pool.{name} has the wrong shape", found=found, allowed=str(expected))
-        for name in ("relevance", "embeddings", "field_match"):
-            if not np.isfinite(getattr(self, name)).all():
+        for name in ("relevance", "embeddings", "field_match", "confidence"):
+            numbers = getattr(self, name)
+            if numbers is not None and not np.isfinite(numbers).all():
                 raise FvrecError(f"pool.{name} holds numbers that are not finite")
+        if (self.values < 0).any() or (self.values > UNKNOWN_CODES).any():
+            raise FvrecError("pool.values holds a code outside the schema", allowed=f"0 to {UNKNOWN_CODES.tolist()}")
 
     def __len__(self) -> int:
         return len(self.item_ids)

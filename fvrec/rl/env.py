@@ -1,4 +1,4 @@
-"""The list environment of the project plan, section 10, as a Gymnasium environment."""
+"""The list environment of the project plan, section 10, as a Gymnasium environment: a list at once, or a feed."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from fvrec.errors import FvrecError
-from fvrec.rl.features import FEATURE_LIMIT, FEATURES, ListFeatures
+from fvrec.rl.bank import Bank, as_bank
+from fvrec.rl.episodes import Episodes
+from fvrec.rl.features import FEATURE_LIMIT, FEATURES
+from fvrec.rl.feedback import FeedbackConfig
 from fvrec.rl.requests import RequestSource
-from fvrec.rl.reward import ListReward, RewardConfig, RewardTerms
+from fvrec.rl.reward import RewardConfig
 
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """Length of the list to build and weights of its reward."""
+    """Length of the list to build and weights of its reward.
+
+    reward: lambda and mu of every episode. vary: draw them anew for each episode instead, from 0 to ``WEIGHT_LIMIT``
+    (``fvrec.rl.episodes.draw_weights``). feedback: None for mode ``list``; how users answer for mode ``feed``.
+    """
 
     list_length: int = 10
     reward: RewardConfig = field(default_factory=RewardConfig)
+    vary: bool = False
+    feedback: FeedbackConfig | None = None
+
+    @property
+    def mode(self) -> str:
+        """``list`` or ``feed``."""
+        return "list" if self.feedback is None else "feed"
 
 
 def observation_space(pool_size: int) -> spaces.Box[np.float32]:
     """``[N, F]`` float32, columns as in ``FEATURES``."""
     return spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (pool_size, len(FEATURES)), np.float32)
-
-
-def check_list_fits(source: RequestSource, config: EnvConfig) -> None:
-    """FvrecError unless the list is no longer than the pools."""
-    if not 1 <= config.list_length <= source.pool_size:
-        raise FvrecError(
-            "the list length does not fit the pool",
-            where="list_length",
-            found=config.list_length,
-            allowed=f"1 to {source.pool_size}",
-        )
 
 
 class ListEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
@@ -46,70 +49,51 @@ class ListEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     **Action.** ``Discrete(N)``: index of the next item in the pool. An item already in the list is not allowed:
     ``action_masks()`` says which are; choosing one all the same raises FvrecError.
 
-    **Observation.** ``Box [N, F]`` float32, one row per candidate, columns as in ``fvrec.rl.features.FEATURES``: how
-    the item suits the estimated user profile (overall and by field), how it relates to the list so far (largest and
-    mean similarity by predicted attributes and by embedding, what it would add), how rare it is in the pool, where in
-    the list we are, and whether it is still available. Nothing true of user or item is in it.
+    **Observation.** ``Box [N, F]`` float32, one row per candidate, columns as in ``fvrec.rl.features.FEATURES``: what is
+    believed of the item for this user (relevance and its doubt, rarity, how like the pool it is), how it relates to
+    the list so far (likeness, style, what it would add), lambda and mu, where in the list we are, whether it is still
+    available, and in a feed what the user answered. Nothing true of user or item is in it.
 
-    **Start.** A request is drawn from the source: a user, and ``N`` candidates in random order; the list is empty.
+    **Start.** A request is drawn from the bank (of another source, ``bank.BANK_SIZE`` requests are drawn first): a user,
+    and ``N`` candidates in random order; the list is empty. With ``config.vary`` lambda and mu are drawn as well.
 
     **Reward.** ``discount(t) * relevance - lambda * redundancy + mu * novelty`` by true preferences and true attributes
     (``fvrec.rl.reward.ListReward``); the undiscounted sum over the episode (gamma = 1) is the list's true reward.
 
-    **End.** Terminated after ``list_length`` items; never truncated.
+    **End.** Terminated after ``list_length`` items; in a feed also when the user leaves. Never truncated.
 
-    **Info.** ``reset``: user_id. ``step``: user_id, item_id, position, and the reward's terms, unweighted:
-    relevance (with its discount), redundancy, novelty.
+    **Info.** ``reset``: user_id, redundancy_weight, novelty_weight. ``step``: user_id, item_id, position, and the reward's
+    terms, unweighted: relevance (with its discount), redundancy, novelty; in a feed also answer and left.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it as an instance attribute
 
-    def __init__(self, source: RequestSource, config: EnvConfig | None = None) -> None:
+    def __init__(self, source: RequestSource | Bank, config: EnvConfig | None = None) -> None:
         self.config = config or EnvConfig()
-        check_list_fits(source, self.config)
-        self.observation_space: spaces.Space[NDArray[np.float32]] = observation_space(source.pool_size)
-        self.action_space = spaces.Discrete(source.pool_size)
-        self._source = source
-        self._features: ListFeatures | None = None
+        self._bank = as_bank(source)
+        self._episodes = Episodes(self._bank, 1, self.config)
+        self.observation_space: spaces.Space[NDArray[np.float32]] = observation_space(self._bank.pool_size)
+        self.action_space = spaces.Discrete(self._bank.pool_size)
+        self._running = False
+        self._started = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         super().reset(seed=seed, options=options)
-        self._request = self._source.sample(self.np_random)
-        self._features = ListFeatures([self._request.pool], self.config.list_length)
-        self._truth = ListReward([self._request], self.config.reward)
-        self._position = 0
-        return self._features.observe()[0], {"user_id": self._request.user_id}
+        self._episodes.start(np.array([0]), [self.np_random])
+        self._running = self._started = True
+        return self._episodes.observe()[0], self._episodes.start_infos()[0]
 
     def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        features = self._check_step(int(action))
-        chosen = np.array([int(action)])
-        terms = self._truth.append(chosen)
-        features.append(chosen)
-        info = {
-            "user_id": self._request.user_id,
-            "item_id": self._request.pool.item_ids[int(action)],
-            "position": self._position,
-            **terms_of(terms, 0),
-        }
-        self._position += 1
-        return features.observe()[0], float(terms.reward[0]), self._position == self.config.list_length, False, info
+        if not self._running:
+            raise FvrecError("the list is not being built: reset the environment first")
+        outcome = self._episodes.step(np.array([int(action)]), [self.np_random])
+        self._running = not outcome.ended[0]
+        return self._episodes.observe()[0], float(outcome.reward[0]), not self._running, False, outcome.infos[0]
 
     def action_masks(self) -> NDArray[np.bool_]:
         """``[N]``: True where the candidate may be chosen."""
-        if self._features is None:
+        if not self._started:
             raise FvrecError("reset the environment before asking for its action mask")
-        return self._features.available[0]
-
-    def _check_step(self, action: int) -> ListFeatures:
-        if self._features is None or self._position >= self.config.list_length:
-            raise FvrecError("the list is not being built: reset the environment first")
-        if not 0 <= action < self._source.pool_size or not self._features.available[0, action]:
-            raise FvrecError("not an allowed action: outside the pool or already in the list", found=action)
-        return self._features
-
-
-def terms_of(terms: RewardTerms, row: int) -> dict[str, float]:
-    """The unweighted terms of one list's step, by name, as ``info`` carries them."""
-    return {name: float(getattr(terms, name)[row]) for name in ("relevance", "redundancy", "novelty")}
+        return self._episodes.available[0]

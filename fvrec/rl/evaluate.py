@@ -15,7 +15,8 @@ from fvrec.records import CurvePoint, Metric, Ranking
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
 from fvrec.rl.items import ItemTable
-from fvrec.rl.policy import greedy_ranker
+from fvrec.rl.serve import greedy_ranker
+from fvrec.rl.reader import Reader
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import ListScores, RandomRank, rank_all, score_lists
@@ -67,6 +68,7 @@ def evaluate_policy(
         _requests(test_items, population, budget, seed),
         policy=trained.ranker(),
         mmr=tune_mmr(tuning, k, reward),
+        reader=trained.reader,
         k=k,
         reward=reward,
         seed=seed,
@@ -81,6 +83,7 @@ def evaluate(
     *,
     policy: Ranker,
     mmr: Mmr,
+    reader: Reader | None = None,
     k: int,
     reward: RewardConfig,
     seed: int,
@@ -89,7 +92,8 @@ def evaluate(
 ) -> RlEvaluation:
     """Rank every request by Base, MMR, greedily, by the policy and at random; judge the lists by what is true.
 
-    ``greedy`` is what the policy was before training (``greedy_ranker``): the difference against it is what PPO added.
+    ``greedy`` is what the policy was before training (``greedy_ranker``, with the policy's own reader): the difference
+    against it is what warm start and PPO added.
 
     Metrics (95 % intervals over users): true_reward, ndcg, ild, coverage at ``k`` for each strategy, and the paired
     differences ``<metric>_difference`` of the policy against each other strategy (``params: {"against": …}``).
@@ -97,7 +101,7 @@ def evaluate(
     """
     if not requests:
         raise FvrecError("there are no requests to evaluate on")
-    rankers: list[Ranker] = [BaseRank(), mmr, greedy_ranker(reward), policy, RandomRank(seed)]
+    rankers: list[Ranker] = [BaseRank(), mmr, greedy_ranker(reward, reader), policy, RandomRank(seed)]
     lists = {ranker.name: rank_all(ranker, requests, k) for ranker in rankers}
     scores = {name: score_lists(requests, chosen, reward) for name, chosen in lists.items()}
     common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}

@@ -67,15 +67,35 @@ class ItemTable:
         return _value_share(self.predicted_values)
 
     @cached_property
+    def rare_values(self) -> NDArray[np.bool_]:
+        """``[10, VALUE_SLOTS]``: the true values that are in the long tail of their field."""
+        return _tail_of(self.value_share)
+
+    @cached_property
     def long_tail(self) -> NDArray[np.float32]:
         """``[N]`` in [0, 1]: share of an item's known true values that are in the long tail of their field."""
-        order = np.argsort(self.value_share, axis=1, kind="stable")
-        mass = np.cumsum(np.take_along_axis(self.value_share, order, axis=1), axis=1)
-        tail = np.zeros_like(self.value_share, dtype=bool)
-        np.put_along_axis(tail, order, mass <= LONG_TAIL_MASS, axis=1)
         known = self.true_values != UNKNOWN_CODES
-        in_tail = tail[np.arange(len(FIELDS)), self.true_values] & known
+        in_tail = self.rare_values[np.arange(len(FIELDS)), self.true_values] & known
         return (in_tail.sum(axis=1) / np.maximum(1, known.sum(axis=1))).astype(np.float32)
+
+    def take(self, rows: NDArray[np.integer]) -> ItemTable:
+        """The items at ``rows``, as a table of their own."""
+        return ItemTable(
+            tuple(self.item_ids[row] for row in rows),
+            self.true_values[rows],
+            self.predicted_values[rows],
+            self.confidence[rows],
+            self.embeddings[rows],
+        )
+
+
+def split_items(items: ItemTable, *, share: float, seed: int) -> tuple[ItemTable, ItemTable]:
+    """Two tables that share no item: about ``share`` of them first, at least one on each side."""
+    if len(items) < 2:
+        raise FvrecError("one item cannot be split in two", found=len(items), allowed="2 or more")
+    order = np.random.default_rng([seed, len(items)]).permutation(len(items))
+    cut = min(max(1, round(share * len(items))), len(items) - 1)
+    return items.take(np.sort(order[:cut])), items.take(np.sort(order[cut:]))
 
 
 def build_items(items: Sequence[Item], predictions: Iterable[Prediction], embeddings: ArrayLike) -> ItemTable:
@@ -95,6 +115,14 @@ def build_items(items: Sequence[Item], predictions: Iterable[Prediction], embedd
         confidence=np.asarray(confidence, dtype=np.float32).reshape(len(items), len(FIELDS)),
         embeddings=_unit_rows(np.asarray(embeddings, dtype=np.float32)),
     )
+
+
+def _tail_of(share: NDArray[np.float64]) -> NDArray[np.bool_]:
+    order = np.argsort(share, axis=1, kind="stable")
+    mass = np.cumsum(np.take_along_axis(share, order, axis=1), axis=1)
+    tail = np.zeros_like(share, dtype=bool)
+    np.put_along_axis(tail, order, mass <= LONG_TAIL_MASS, axis=1)
+    return tail
 
 
 def _value_share(values: NDArray[np.int16]) -> NDArray[np.float64]:

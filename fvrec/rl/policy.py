@@ -1,32 +1,32 @@
-"""The set policy: one shared network scores every candidate; MaskablePPO trains it, a Ranker serves it."""
+"""The set policy: one shared network scores every candidate; MaskablePPO trains it, ``fvrec.rl.serve`` serves it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from fvrec.rerank.pool import Pool, check_list_length
-from fvrec.rl.features import FEATURES, ListFeatures
-from fvrec.rl.reward import RewardConfig
+from fvrec.rl.features import FEATURES
 
 _START_SHARPNESS = 20.0
+GATE = 0.02
+"""Lambda + mu at which a list's learned residual is half open."""
+_AT = {name: column for column, name in enumerate(FEATURES)}
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """Shape of the network, and the reward weights that its marginal gain uses."""
+    """Shape of the network. gated: whether the residual of a list fades with lambda and mu (see ``SetNetwork``)."""
 
-    hidden: int = 64
-    reward: RewardConfig = field(default_factory=RewardConfig)
+    hidden: int = 32
+    gated: bool = True
 
 
 class SetNetwork(nn.Module):
@@ -34,30 +34,38 @@ class SetNetwork(nn.Module):
 
     Each candidate goes through the same layers and sees the others only as their mean and maximum, over those still
     available: permuting candidates permutes the logits and leaves the value (Deep Sets, Zaheer et al., 2017). Logits
-    are a sharpness times the marginal gain of a candidate as the features estimate it, plus a learned residual that
-    starts at zero: before training the policy is the greedy one.
+    are a sharpness times the marginal gain of a candidate as the features state it, plus a learned residual that
+    starts at zero: before training the policy is the greedy one. In the list of a gated network the residual fades to
+    nothing as lambda and mu do: with both at 0 the order is that of relevance.
     """
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
-        hidden = config.hidden
+        hidden, self.gated = config.hidden, config.gated
         self.embed = nn.Sequential(nn.Linear(len(FEATURES), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
         self.context = nn.Linear(2 * hidden, hidden)
         self.residual = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), _zero_linear(hidden))
         self.value = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), _zero_linear(hidden))
         self.log_sharpness = nn.Parameter(torch.tensor(float(np.log(_START_SHARPNESS))))
-        self.register_buffer("gain_weights", _gain_weights(config.reward), persistent=False)
 
     def forward(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        available = candidates[..., FEATURES.index("available")].unsqueeze(-1)  # [B, N, 1]
+        gains, context = self.gains(candidates)
+        return self.log_sharpness.exp() * gains, self.value(context).squeeze(-1)
+
+    def gains(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """What each candidate adds to the list's reward, by the policy ``[B, N]``; the pool's context ``[B, H]``."""
+        available = candidates[..., _AT["available"]].unsqueeze(-1)  # [B, N, 1]
         embedded = self.embed(candidates)  # [B, N, H]
         # ReLU outputs are never negative: zero stands for "not available" in the sum and in the maximum.
         kept = embedded * available
         mean = kept.sum(dim=1) / available.sum(dim=1).clamp(min=1.0)
         context = self.context(torch.cat([mean, kept.amax(dim=1)], dim=-1))  # [B, H]
         residual = self.residual(embedded + context.unsqueeze(1)).squeeze(-1)
-        gain = candidates @ self.get_buffer("gain_weights")
-        return self.log_sharpness.exp() * (gain + residual), self.value(context).squeeze(-1)
+        if not self.gated:
+            return candidates[..., _AT["gain"]] + residual, context
+        weight = candidates[..., _AT["redundancy_weight"]] + candidates[..., _AT["novelty_weight"]]
+        gate = torch.maximum(weight / (weight + GATE), candidates[..., _AT["feed"]])
+        return candidates[..., _AT["gain"]] + gate * residual, context
 
 
 def _zero_linear(width: int) -> nn.Linear:
@@ -65,14 +73,6 @@ def _zero_linear(width: int) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def _gain_weights(reward: RewardConfig) -> Tensor:
-    weights = torch.zeros(len(FEATURES))
-    weights[FEATURES.index("discounted_relevance")] = 1.0
-    weights[FEATURES.index("max_attribute_similarity")] = -reward.redundancy
-    weights[FEATURES.index("new_style")] = reward.novelty / 2
-    return weights
 
 
 class SetExtractor(BaseFeaturesExtractor):
@@ -120,38 +120,3 @@ class SetPolicy(MaskableActorCriticPolicy):
         self.value_net = _Columns(-1, None)  # type: ignore[assignment]
         make_optimizer: Any = self.optimizer_class
         self.optimizer = make_optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
-
-
-class PolicyRanker:
-    """A network as a Ranker: takes the best available candidate, ``k`` times. No randomness."""
-
-    def __init__(self, network: SetNetwork, name: str = "rl") -> None:
-        self.name = name
-        self._network = network.eval()
-
-    def rank(self, pool: Pool, k: int) -> NDArray[np.int64]:
-        """``k`` distinct indices into the pool, in the order of the list. FvrecError when ``k`` exceeds the pool."""
-        check_list_length(pool, k)
-        features = ListFeatures([pool], k)
-        chosen = np.empty(k, dtype=np.int64)
-        for position in range(k):
-            chosen[position] = self._best(features)
-            features.append(chosen[position : position + 1])
-        return chosen
-
-    @torch.no_grad()
-    def _best(self, features: ListFeatures) -> int:
-        logits, _ = self._network(torch.from_numpy(features.observe()))
-        allowed = torch.from_numpy(features.available)
-        return int(logits.masked_fill(~allowed, -torch.inf).argmax(dim=-1))
-
-
-def greedy_ranker(reward: RewardConfig) -> PolicyRanker:
-    """The network before any training, which PPO starts from: the largest estimated marginal gain, item by item.
-
-    The gain is the reward's own formula with what a ranker can see in the place of the truth: estimated relevance,
-    predicted attributes, and no long-tail term. What training adds is measured against this.
-    """
-    # Its random layers end in zeros and move no logit: they must not move the caller's random stream either.
-    with torch.random.fork_rng(devices=[]):
-        return PolicyRanker(SetNetwork(PolicyConfig(reward=reward)), name="greedy")

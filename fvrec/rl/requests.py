@@ -108,6 +108,7 @@ class RequestSampler:
             embeddings=self._items.embeddings[rows],
             values=values,
             field_match=match,
+            confidence=self._items.confidence[rows],
         )
 
     def _believed_match(self, index: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:

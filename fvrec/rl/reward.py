@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fvrec.errors import FvrecError
 from fvrec.rerank.pool import UNKNOWN_CODES
+from fvrec.rl.bank import Bank
 from fvrec.rl.requests import Request
-from fvrec.schema import FIELDS
+from fvrec.schema import VALUES
 
-_STYLE = FIELDS.index("style")
+RECENT = 3
+"""Boredom is with what is like one of the last so many items shown."""
 
 
 @dataclass(frozen=True)
@@ -60,46 +61,75 @@ def attribute_similarity(values: NDArray[np.int16], chosen: NDArray[np.int16]) -
     return (equal.sum(axis=-1) / np.maximum(1, both.sum(axis=-1))).astype(np.float32)
 
 
-def new_values(values: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """What an empty list still lacks: every known value. ``[..., 10]``."""
-    return values != UNKNOWN_CODES
-
-
 class ListReward:
-    """Running truth of ``B`` lists that are built in step from pools of one size.
+    """Running truth of ``B`` lists that are built in step from rows of a bank.
 
     Step ``t`` (from 0) with item ``i``: ``discount(t) * true_relevance(i) - redundancy_weight * max similarity of true
     attributes to the items chosen before + novelty_weight * (long_tail(i) + new_style(i)) / 2``, where ``new_style`` is
-    1 when the item's true style is known and not yet in the list.
+    1 when the item's true style is known and not yet in the list. Each list may start anew alone.
     """
 
-    def __init__(self, requests: Sequence[Request], config: RewardConfig) -> None:
-        self._config = config
-        self._relevance = np.stack([request.true_relevance for request in requests])
-        self._values = np.stack([request.true_values for request in requests])
-        self._long_tail = np.stack([request.long_tail for request in requests])
-        self._similarity = np.zeros(self._relevance.shape, dtype=np.float32)
-        self._new_style = new_values(self._values)[..., _STYLE]
-        self._rows = np.arange(len(requests))
-        self._position = 0
+    def __init__(self, bank: Bank, batch: int) -> None:
+        self._bank, self._batch = bank, np.arange(batch)
+        self._requests = np.zeros(batch, dtype=np.int64)
+        self._weights = np.zeros((2, batch), dtype=np.float32)
+        self._similarity = np.zeros((batch, bank.pool_size), dtype=np.float32)
+        self._shown = np.zeros((batch, len(VALUES["style"])), dtype=np.float32)
+        self._recent = np.zeros((RECENT, batch, bank.pool_size), dtype=np.float32)
+        self._position = np.zeros(batch, dtype=np.int64)
+
+    def start(
+        self,
+        which: NDArray[np.integer],
+        requests: NDArray[np.integer],
+        redundancy: NDArray[np.floating],
+        novelty: NDArray[np.floating],
+    ) -> None:
+        """Empty the lists ``which [b]``; they are now of ``requests [b]``, with lambda and mu ``[b]`` each."""
+        self._requests[which], self._position[which] = requests, 0
+        self._weights[0, which], self._weights[1, which] = redundancy, novelty
+        self._similarity[which], self._recent[:, which], self._shown[which] = 0.0, 0.0, 0.0
+        self._shown[which, -1] = 1.0  # an unknown style is never new
+
+    def interest(self, actions: NDArray[np.integer], boredom: float) -> NDArray[np.float32]:
+        """``[B]``: true relevance less the boredom with what is like the last items shown."""
+        recent = np.maximum.reduce(self._recent[:, self._batch, actions])
+        return np.asarray(self._bank.true_relevance[self._requests, actions] - boredom * recent, dtype=np.float32)
+
+    def marginals(self) -> NDArray[np.float32]:
+        """``[B, N]``: what each candidate would earn at the next position."""
+        bank, rows = self._bank, self._requests
+        fresh = 1.0 - np.take_along_axis(self._shown, bank.true_style[rows].astype(np.int64), axis=1)
+        novelty = self._weights[1][:, None] * (0.5 * (bank.long_tail[rows] + fresh))
+        gain = position_discount(self._position)[:, None] * bank.true_relevance[rows]
+        return np.asarray(gain - self._weights[0][:, None] * self._similarity + novelty, dtype=np.float32)
 
     def append(self, actions: NDArray[np.integer]) -> RewardTerms:
         """Add candidate ``actions [B]`` to the lists and say what each earned."""
-        at = (self._rows, actions)
-        relevance = position_discount(self._position) * self._relevance[at]
-        redundancy = self._similarity[at]
-        novelty = (self._long_tail[at] + self._new_style[at]).astype(np.float32) / 2
-        reward = relevance - self._config.redundancy * redundancy + self._config.novelty * novelty
-        self._advance(self._values[at])
+        bank, at = self._bank, (self._requests, actions)
+        relevance = position_discount(self._position) * bank.true_relevance[at]
+        redundancy = self._similarity[self._batch, actions]
+        style = bank.true_style[at]
+        novelty = (0.5 * (bank.long_tail[at] + (1.0 - self._shown[self._batch, style]))).astype(np.float32)
+        reward = relevance - self._weights[0] * redundancy + self._weights[1] * novelty
+        likeness = bank.alike[at]
+        np.maximum(self._similarity, likeness, out=self._similarity)
+        self._recent[:-1] = self._recent[1:]
+        self._recent[-1] = likeness
+        self._shown[self._batch, style] = 1.0
+        self._position += 1
         return RewardTerms(relevance, redundancy, novelty, reward.astype(np.float32))
 
-    def _advance(self, chosen: NDArray[np.int16]) -> None:
-        self._similarity = np.maximum(self._similarity, attribute_similarity(self._values, chosen))
-        self._new_style &= self._values[..., _STYLE] != chosen[:, None, _STYLE]
-        self._position += 1
+
+def list_rewards(bank: Bank, lists: NDArray[np.integer], config: RewardConfig) -> NDArray[np.float64]:
+    """``[M]``: total true reward of one finished list ``[M, L]`` of pool indices for each request, best first."""
+    rows = np.arange(len(bank))
+    running = ListReward(bank, len(bank))
+    running.start(rows, rows, np.full(len(rows), config.redundancy), np.full(len(rows), config.novelty))
+    earned = [running.append(lists[:, position]).reward for position in range(lists.shape[1])]
+    return np.asarray(np.sum(earned, axis=0, dtype=np.float64))
 
 
 def list_reward(request: Request, ranking: NDArray[np.integer], config: RewardConfig) -> float:
     """Total reward of one finished list of pool indices, best first."""
-    running = ListReward([request], config)
-    return float(sum(running.append(np.array([index])).reward[0] for index in ranking))
+    return float(list_rewards(Bank.of([request]), np.asarray(ranking)[None, :], config)[0])

@@ -1,10 +1,16 @@
-"""Training of the list policy by PPO with action masks (Schulman et al., 2017; Huang and Ontañón, 2020)."""
+"""Training of the list policy: reader, warm start, then PPO with action masks (Schulman et al., 2017; Huang, 2020).
+
+In order: the reader is fitted; the network fits true marginal gains, clones a search that knows what the policy may
+know, or both; the critic fits the returns of that start; PPO goes on from there with gamma = 1. After each round of PPO
+the policy is judged on requests of other users over other items, and the best round is what comes back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -16,11 +22,17 @@ from torch.distributions import Distribution
 from fvrec.config import RlBudget
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import CurvePoint
+from fvrec.rl.bank import Bank
+from fvrec.rl.cloning import clone, fit_marginals, warm_critic
 from fvrec.rl.env import EnvConfig
-from fvrec.rl.items import ItemTable
-from fvrec.rl.policy import PolicyConfig, PolicyRanker, SetNetwork, SetPolicy
+from fvrec.rl.items import ItemTable, split_items
+from fvrec.rl.playing import mean_reward
+from fvrec.rl.policy import PolicyConfig, SetNetwork, SetPolicy
+from fvrec.rl.reader import Reader, ReaderConfig, fit_reader
 from fvrec.rl.requests import Request, RequestSampler, RequestSource
+from fvrec.rl.resume import Progressed, load_progress, save_progress
 from fvrec.rl.reward import list_reward
+from fvrec.rl.serve import PolicyRanker
 from fvrec.rl.users import sample_population
 from fvrec.rl.vec_env import ListVecEnv
 from fvrec.stats import paired_difference
@@ -28,25 +40,51 @@ from fvrec.stats import paired_difference
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 SANITY_SAMPLES = 30
+TRAIN_SHARE = 0.75
+"""Of the items that training is given; the others choose the checkpoint."""
 
 
 @dataclass(frozen=True)
 class PpoConfig:
-    """How PPO learns. A rollout is ``num_envs`` lists, one whole episode each, times ``lists_per_rollout``."""
+    """How PPO learns. A rollout is ``num_envs`` lists, one whole episode each, times ``lists_per_rollout``.
 
-    num_envs: int = 64
+    warm: ``none``, ``clone``, ``marginals`` or ``both`` before PPO, ``warm_epochs`` passes over ``bank`` requests each.
+    rounds: how often the policy is judged (and may be resumed). reader: fit one, or take pools at their word.
+    """
+
+    num_envs: int = 128
     lists_per_rollout: int = 2
-    batch_size: int = 256
+    batch_size: int = 512
     epochs: int = 4
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     entropy: float = 0.0
     gae_lambda: float = 0.95
-    hidden: int = 64
+    hidden: int = 32
+    warm: str = "both"
+    warm_epochs: int = 6
+    warm_lr: float = 3e-3
+    bank: int = 1536
+    rounds: int = 8
+    target_kl: float | None = None
+    reader: ReaderConfig | None = None
+
+    @classmethod
+    def sized(cls, timesteps: int) -> PpoConfig:
+        """The defaults, with fewer rounds, requests and lists for a short training."""
+        return cls(
+            num_envs=128 if timesteps >= 20_000 else 32,
+            bank=min(1536, max(192, timesteps // 30)),
+            rounds=min(8, max(1, timesteps // 15_000)),
+            warm_epochs=6 if timesteps >= 20_000 else 3,
+        )
 
 
 @dataclass(frozen=True)
 class TrainedPolicy:
-    """A trained network with what it was trained for and how its mean reward per list grew."""
+    """A trained network with its reader, what it was trained for and how its mean reward per list grew.
+
+    source: the catalogue that its items came from; empty where that was not said.
+    """
 
     network: SetNetwork
     policy: PolicyConfig
@@ -54,10 +92,22 @@ class TrainedPolicy:
     seed: int
     timesteps: int
     learning_curve: tuple[CurvePoint, ...]
+    reader: Reader | None = None
+    source: str = ""
 
-    def ranker(self) -> PolicyRanker:
-        """The policy as a Ranker."""
-        return PolicyRanker(self.network)
+    def ranker(
+        self, *, redundancy: float | None = None, novelty: float | None = None, swaps: int = 0, name: str = "rl"
+    ) -> PolicyRanker:
+        """The policy as a Ranker, at its own trade-off unless another is named."""
+        reward = self.env.reward
+        return PolicyRanker(
+            self.network,
+            reader=self.reader,
+            redundancy=reward.redundancy if redundancy is None else redundancy,
+            novelty=reward.novelty if novelty is None else novelty,
+            swaps=swaps,
+            name=name,
+        )
 
 
 def train_policy(
@@ -68,26 +118,50 @@ def train_policy(
     env: EnvConfig | None = None,
     ppo: PpoConfig | None = None,
     progress: Progress | None = None,
+    source: str = "",
+    resume: Path | None = None,
 ) -> TrainedPolicy:
     """Train on ``budget.train_users`` users sampled over ``items`` (those of the val split: the VLM saw the others).
 
-    The pool shrinks to the number of items when there are fewer. Same items, budget and seed: same policy.
+    A quarter of the items, with users of their own, only chooses the checkpoint. The pool shrinks to the number of items
+    when there are fewer. One policy for every lambda and mu up to ``WEIGHT_LIMIT``. Same items, budget and seed: same
+    policy, whether it was interrupted and resumed (from ``resume``, a folder) or not.
     """
-    source = request_sampler(items, budget, seed=seed)
-    return train_on(
-        source,
-        env=env or EnvConfig(list_length=budget.list_length),
+    ppo = ppo or PpoConfig.sized(budget.timesteps)
+    own, other = training_split(items, budget, seed=seed)
+    train = request_sampler(own, budget, seed=seed)
+    judge = request_sampler(other, budget, seed=seed, split="val", size=train.pool_size)
+    env = env or EnvConfig(list_length=budget.list_length, vary=True)
+    with isolated_torch():
+        reader = _fit_reader(own, train, ppo, seed)
+    trained = train_on(
+        train,
+        env=env,
         timesteps=budget.timesteps,
         seed=seed,
         ppo=ppo,
         progress=progress,
+        reader=reader,
+        judge=judge,
+        resume=resume,
     )
+    return replace(trained, source=source)
 
 
-def request_sampler(items: ItemTable, budget: RlBudget, *, seed: int) -> RequestSampler:
-    """Requests of the training users over ``items``."""
-    crowd = sample_population(items, n=budget.train_users, split="train", seed=seed)
-    return RequestSampler(items, crowd.users, min(budget.pool_size, len(items)), crowd.interactions)
+def training_split(items: ItemTable, budget: RlBudget, *, seed: int) -> tuple[ItemTable, ItemTable]:
+    """The items to train on and those to choose the checkpoint on: the same ones where there are too few to part."""
+    if (1 - TRAIN_SHARE) * len(items) < budget.list_length + 1:
+        return items, items
+    return split_items(items, share=TRAIN_SHARE, seed=seed)
+
+
+def request_sampler(
+    items: ItemTable, budget: RlBudget, *, seed: int, split: str = "train", size: int | None = None
+) -> RequestSampler:
+    """Requests of the training users (or as many of another split) over ``items``."""
+    crowd = sample_population(items, n=budget.train_users, split=cast(Any, split), seed=seed)
+    pool_size = min(budget.pool_size, len(items))
+    return RequestSampler(items, crowd.users, pool_size if size is None else min(size, pool_size), crowd.interactions)
 
 
 def train_on(
@@ -98,20 +172,113 @@ def train_on(
     seed: int,
     ppo: PpoConfig | None = None,
     progress: Progress | None = None,
+    reader: Reader | None = None,
+    judge: RequestSource | None = None,
+    resume: Path | None = None,
 ) -> TrainedPolicy:
-    """Train on any source of requests; ``timesteps`` are items chosen, rounded up to whole rollouts."""
+    """Train on any source of requests; ``timesteps`` are items chosen, rounded up to whole rollouts.
+
+    judge: requests that choose the checkpoint; None: further ones of ``source``.
+    """
     if timesteps < 1:
         raise FvrecError("training needs at least one step", where="timesteps", found=timesteps, allowed="1 or more")
     ppo = ppo or PpoConfig()
-    policy = PolicyConfig(hidden=ppo.hidden, reward=env.reward)
-    with _isolated_torch():
-        vec_env = ListVecEnv(source, ppo.num_envs, env)
-        model = _make_ppo(vec_env, ppo, policy, seed)
-        recorder = _Recorder(timesteps, progress)
-        model.learn(timesteps, callback=recorder)
-    return TrainedPolicy(
-        cast(SetPolicy, model.policy).network.eval(), policy, env, seed, model.num_timesteps, tuple(recorder.points)
-    )
+    policy = PolicyConfig(hidden=ppo.hidden, gated=env.vary)
+    with isolated_torch():
+        bank = Bank.draw(source, ppo.bank, seed=seed, reader=reader)
+
+        def fresh(number: int) -> Bank:
+            return Bank.draw(source, ppo.bank, seed=seed + 7919 * number, reader=reader)
+
+        judged = Bank.draw(judge or source, max(64, ppo.bank // 4), seed=seed + 1, reader=reader)
+        run = _Run(ppo, policy, env, seed, timesteps, progress)
+        network, points, done = run.train(bank, judged, resume, fresh)
+    return TrainedPolicy(network.eval(), policy, env, seed, done, tuple(points), reader)
+
+
+class _Run:
+    """One training: warm start, rounds of PPO, the best round kept."""
+
+    def __init__(
+        self, ppo: PpoConfig, policy: PolicyConfig, env: EnvConfig, seed: int, timesteps: int, progress: Progress | None
+    ) -> None:
+        self._ppo, self._policy, self._env, self._seed = ppo, policy, env, seed
+        rollout = ppo.num_envs * env.list_length * ppo.lists_per_rollout
+        self._rollouts = -(-timesteps // rollout)
+        self._total, self._progress = self._rollouts * rollout, progress
+
+    def train(
+        self, bank: Bank, judged: Bank, resume: Path | None, fresh: Callable[[int], Bank]
+    ) -> tuple[SetNetwork, list[CurvePoint], int]:
+        ppo, vec_env = self._ppo, ListVecEnv(bank, self._ppo.num_envs, self._env)
+        model = self._model(vec_env)
+        network = cast(SetPolicy, model.policy).network
+        identity = f"{ppo}|{self._policy}|{self._env}|{self._seed}|{self._total}"
+        state = load_progress(resume, model.policy, identity) if resume else None
+        if state is None:
+            self._warm_start(network, bank)
+            state = Progressed(0, [], -np.inf, {})
+            state.note(mean_reward(network, judged, self._env), network)
+        rounds = min(ppo.rounds, self._rollouts)
+        shares = [len(part) for part in np.array_split(np.arange(self._rollouts), rounds)]
+        for number in range(state.rounds, rounds):
+            if number:
+                vec_env.set_bank(fresh(number))
+            self._round(model, vec_env, number, shares, state)
+            state.note(mean_reward(network, judged, self._env), network)
+            state.rounds = number + 1
+            if resume:
+                save_progress(resume, model.policy, identity, state)
+        network.load_state_dict(state.best)
+        return network, state.points, self._total
+
+    def _warm_start(self, network: SetNetwork, bank: Bank) -> None:
+        ppo, env = self._ppo, self._env
+        for name, fit in (("marginals", fit_marginals), ("clone", clone)):
+            if ppo.warm in (name, "both") and not (name == "clone" and env.feedback):
+                fit(network, bank, env, epochs=ppo.warm_epochs, lr=ppo.warm_lr, seed=self._seed)
+        warm_critic(network, bank, env, epochs=max(1, ppo.warm_epochs // 2), lr=ppo.warm_lr, seed=self._seed)
+
+    def _round(
+        self, model: MaskablePPO, vec_env: ListVecEnv, number: int, shares: list[int], state: Progressed
+    ) -> None:
+        rollout = self._total // self._rollouts
+        before, steps = sum(shares[:number]) * rollout, shares[number] * rollout
+        left = 1.0 - before / self._total
+        model.lr_schedule = lambda remaining: (
+            self._ppo.learning_rate * max(0.02, left - (steps / self._total) * (1.0 - remaining))
+        )
+        torch.manual_seed(self._seed * 1000 + number)
+        np.random.seed((self._seed * 1000 + number) % 2**32)
+        vec_env.seed(self._seed * 100_003 + number * 1009)
+        model._last_obs = None  # a round starts with fresh episodes, as it does after an interruption
+        recorder = _Recorder(before, self._total, self._progress)
+        model.learn(steps, callback=recorder, reset_num_timesteps=True)
+        state.points += recorder.points
+
+    def _model(self, vec_env: ListVecEnv) -> MaskablePPO:
+        ppo = self._ppo
+        rollout = ppo.num_envs * self._env.list_length * ppo.lists_per_rollout
+        return MaskablePPO(
+            SetPolicy,
+            vec_env,
+            learning_rate=ppo.learning_rate,
+            n_steps=self._env.list_length * ppo.lists_per_rollout,
+            batch_size=min(ppo.batch_size, rollout),
+            n_epochs=ppo.epochs,
+            gamma=1.0,
+            gae_lambda=ppo.gae_lambda,
+            ent_coef=ppo.entropy,
+            target_kl=ppo.target_kl,
+            policy_kwargs={"config": self._policy},
+            seed=self._seed,
+            device="cpu",
+        )
+
+
+def _fit_reader(items: ItemTable, source: RequestSampler, ppo: PpoConfig, seed: int) -> Reader:
+    rng = np.random.default_rng([seed, 3])
+    return fit_reader(items, [source.sample(rng) for _ in range(ppo.bank)], seed=seed, config=ppo.reader)
 
 
 def check(trained: TrainedPolicy, requests: list[Request], *, seed: int) -> None:
@@ -146,31 +313,13 @@ def check_trained(trained: TrainedPolicy, items: ItemTable, *, budget: RlBudget)
     check(trained, [source.sample(rng) for _ in range(SANITY_SAMPLES)], seed=trained.seed)
 
 
-def _make_ppo(vec_env: ListVecEnv, ppo: PpoConfig, policy: PolicyConfig, seed: int) -> MaskablePPO:
-    return MaskablePPO(
-        SetPolicy,
-        vec_env,
-        learning_rate=lambda remaining: ppo.learning_rate * remaining,
-        n_steps=vec_env.config.list_length * ppo.lists_per_rollout,
-        batch_size=min(ppo.batch_size, ppo.num_envs * vec_env.config.list_length * ppo.lists_per_rollout),
-        n_epochs=ppo.epochs,
-        gamma=1.0,
-        gae_lambda=ppo.gae_lambda,
-        ent_coef=ppo.entropy,
-        policy_kwargs={"config": policy},
-        seed=seed,
-        device="cpu",
-    )
-
-
 class _Recorder(BaseCallback):
     """Mean reward of the lists of each rollout, as the stochastic policy earned it, against steps taken."""
 
-    def __init__(self, timesteps: int, progress: Progress | None) -> None:
+    def __init__(self, before: int, total: int, progress: Progress | None) -> None:
         super().__init__()
         self.points: list[CurvePoint] = []
-        self._timesteps = timesteps
-        self._report = progress
+        self._before, self._total, self._report = before, total, progress
         self._returns: list[float] = []
 
     def _on_step(self) -> bool:
@@ -179,15 +328,16 @@ class _Recorder(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        mean = float(np.mean(self._returns))
-        self.points.append(CurvePoint("rl", "policy_learning", float(self.num_timesteps), mean))
+        done = self._before + self.num_timesteps
+        if self._returns:
+            self.points.append(CurvePoint("rl", "policy_learning", float(done), float(np.mean(self._returns))))
         self._returns.clear()
         if self._report is not None:
-            self._report(min(self.num_timesteps, self._timesteps), self._timesteps)
+            self._report(min(done, self._total), self._total)
 
 
 @contextmanager
-def _isolated_torch() -> Iterator[None]:
+def isolated_torch() -> Iterator[None]:
     """One thread, unchecked distributions and own random streams inside; the caller's settings back afterwards.
 
     At these batch sizes a second thread costs more than it gives, and the validation of every distribution costs

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,17 @@ from fvrec.rl.train import TrainedPolicy
 @pytest.fixture
 def trained() -> TrainedPolicy:
     torch.manual_seed(0)
-    config = PolicyConfig(hidden=16, reward=RewardConfig(0.3, 0.2))
+    config, reward = PolicyConfig(hidden=16), RewardConfig(0.3, 0.2)
     network = SetNetwork(config)
     for weight in network.parameters():
         torch.nn.init.normal_(weight)
-    return TrainedPolicy(network.eval(), config, EnvConfig(7, config.reward), 5, 640, ())
+    return TrainedPolicy(network.eval(), config, EnvConfig(7, reward), 5, 640, ())
 
 
 def rewrite(directory: Path, **changes: Any) -> None:
     path = directory / "policy.json"
     description = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in description.items() if value is not None}))
+    path.write_text(json.dumps({key: value for key, value in description.items() if key not in changes or value is not None}))
 
 
 def test_a_policy_comes_back_whole(
@@ -68,12 +69,19 @@ def test_a_policy_of_another_making_is_refused(
         load_policy(tmp_path)
 
 
+def test_a_policy_of_another_catalogue_is_refused(trained: TrainedPolicy, tmp_path: Path) -> None:
+    save_policy(replace(trained, source="myntra"), tmp_path)
+    assert load_policy(tmp_path, source="myntra").source == "myntra"
+    with pytest.raises(FvrecError, match=r"another catalogue: .* found: myntra; allowed: hm"):
+        load_ranker(tmp_path, source="hm")
+
+
 @pytest.mark.parametrize("weights", ["missing", "extra", "garbage"])
 def test_weights_must_be_exactly_those_of_the_network(trained: TrainedPolicy, tmp_path: Path, weights: str) -> None:
     path, _ = save_policy(trained, tmp_path)
-    state = dict(trained.network.state_dict())
+    state = {f"network.{name}": value for name, value in trained.network.state_dict().items()}
     if weights == "missing":
-        state.pop("log_sharpness")
+        state.pop("network.log_sharpness")
     else:
         state["stray"] = torch.zeros(1)
     data = b"not safetensors" if weights == "garbage" else safetensors.torch.save(state)

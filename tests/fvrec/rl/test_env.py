@@ -9,6 +9,7 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from fvrec.errors import FvrecError
+from fvrec.rl.bank import Bank
 from fvrec.rl.env import EnvConfig, ListEnv
 from fvrec.rl.features import FEATURES
 from fvrec.rl.items import ItemTable
@@ -27,7 +28,7 @@ def sampler(val_items: ItemTable) -> RequestSampler:
 
 def test_both_checkers_are_content(val_items: ItemTable) -> None:
     sampler = RequestSampler(val_items, sample_users(val_items, n=8, split="train", seed=0), 300)
-    env = ListEnv(sampler, CONFIG)
+    env = ListEnv(Bank.draw(sampler, 4, seed=0), CONFIG)
     # The checkers draw actions without asking for the mask: this seed repeats none within a list.
     env.action_space.seed(0)
     with warnings.catch_warnings():
@@ -59,7 +60,7 @@ def test_the_mask_and_the_observation_follow_the_list(sampler: RequestSampler) -
     env = ListEnv(sampler, CONFIG)
     first, _ = env.reset(seed=1)
     assert env.action_masks().all()
-    similar = FEATURES.index("max_embedding_similarity")
+    similar = FEATURES.index("max_similarity")
     assert (first[:, similar] == 0).all()
     second, *_ = env.step(np.int64(3))
     assert np.flatnonzero(~env.action_masks()).tolist() == [3]

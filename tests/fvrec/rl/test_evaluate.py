@@ -8,13 +8,15 @@ import pytest
 from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
 from fvrec.rerank.diversify import BaseRank, Mmr
+from fvrec.rl.bank import Bank
 from fvrec.rl.env import EnvConfig, ListEnv
 from fvrec.rl.evaluate import RlEvaluation, evaluate, evaluate_policy, tune_mmr
 from fvrec.rl.items import ItemTable
-from fvrec.rl.policy import PolicyConfig, PolicyRanker, SetNetwork
+from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import RandomRank, rank_all, score_lists
+from fvrec.rl.serve import PolicyRanker
 from fvrec.rl.train import PpoConfig, train_policy
 from fvrec.rl.users import sample_population, sample_users
 
@@ -30,7 +32,7 @@ def test_requests(test_items: ItemTable) -> list[Request]:
 @pytest.fixture(scope="module")
 def evaluation(val_items: ItemTable, test_items: ItemTable) -> RlEvaluation:
     budget = RlBudget(train_users=100, test_users=150, timesteps=8_000, pool_size=40)
-    trained = train_policy(val_items, budget=budget, seed=7, ppo=PpoConfig(hidden=32))
+    trained = train_policy(val_items, budget=budget, seed=7, ppo=PpoConfig.sized(8_000))
     return evaluate_policy(trained, val_items=val_items, test_items=test_items, budget=budget, source="hand")
 
 
@@ -51,7 +53,7 @@ def test_what_training_adds_is_measured_against_the_rule_it_starts_from(evaluati
 
 
 def test_an_untrained_policy_is_the_greedy_one(test_requests: list[Request]) -> None:
-    untrained = PolicyRanker(SetNetwork(PolicyConfig(hidden=8, reward=REWARD)))
+    untrained = PolicyRanker(SetNetwork(PolicyConfig(hidden=8)))
     found = evaluate(test_requests[:20], policy=untrained, mmr=Mmr(), k=10, reward=REWARD, seed=0)
     gain = found.metric("true_reward_difference", "rl", against="greedy")
     assert (gain.value, gain.ci_low, gain.ci_high) == (0.0, 0.0, 0.0)
@@ -105,9 +107,12 @@ def test_some_lists_are_kept_for_the_report(evaluation: RlEvaluation, test_reque
 def test_true_reward_is_what_the_environment_pays(test_items: ItemTable) -> None:
     """The same request, played step by step through the environment and scored as a finished list."""
     sampler = RequestSampler(test_items, sample_users(test_items, n=4, split="test", seed=1), 20)
-    env = ListEnv(sampler, EnvConfig(6, REWARD))
-    env.reset(seed=3)
-    seen_by_env = sampler.sample(np.random.Generator(np.random.PCG64(np.random.SeedSequence(3))))
+    bank = Bank.draw(sampler, 5, seed=0)
+    env = ListEnv(bank, EnvConfig(6, REWARD))
+    _, info = env.reset(seed=3)
+    row = int(np.random.Generator(np.random.PCG64(np.random.SeedSequence(3))).integers(5))
+    seen_by_env = bank.requests[row]
+    assert info["user_id"] == seen_by_env.user_id
     order = BaseRank().rank(seen_by_env.pool, 6)
     paid = sum(env.step(action)[1] for action in order)
     scored = score_lists([seen_by_env], [order], REWARD).true_reward[0]

@@ -12,9 +12,10 @@ from fvrec.rerank.diversify import BaseRank
 from fvrec.rerank.pool import Pool
 from fvrec.rl.features import FEATURES, ListFeatures
 from fvrec.rl.items import ItemTable
-from fvrec.rl.policy import PolicyConfig, PolicyRanker, SetNetwork, greedy_ranker
+from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
+from fvrec.rl.serve import PolicyRanker, bank_of, greedy_ranker
 from fvrec.rl.users import sample_users
 
 
@@ -35,6 +36,7 @@ def permuted(pool: Pool, order: np.ndarray) -> Pool:
         pool.embeddings[order],
         pool.values[order],
         pool.field_match[order],
+        pool.confidence[order] if pool.confidence is not None else None,
     )
 
 
@@ -54,7 +56,7 @@ def test_permuting_a_pool_permutes_the_actions_and_nothing_else(pools: list[Pool
 
 def test_the_value_does_not_depend_on_the_order_of_candidates(pools: list[Pool]) -> None:
     network = rough_network()
-    features = ListFeatures(pools, 10)
+    features = started(pools, 10)
     features.append(np.arange(5))
     seen = torch.from_numpy(features.observe())
     order = torch.randperm(25, generator=torch.Generator().manual_seed(0))
@@ -74,7 +76,7 @@ def test_lists_hold_distinct_items_for_any_pool_size_and_length(pools: list[Pool
 
 
 def test_without_redundancy_and_novelty_the_untrained_policy_is_the_relevance_order(pools: list[Pool]) -> None:
-    ranker = PolicyRanker(SetNetwork(PolicyConfig(reward=RewardConfig(0.0, 0.0))))
+    ranker = PolicyRanker(SetNetwork(PolicyConfig()), redundancy=0.0, novelty=0.0)
     for pool in pools:
         believed = pool.relevance[ranker.rank(pool, 10)]
         np.testing.assert_allclose(believed, pool.relevance[BaseRank().rank(pool, 10)])
@@ -105,31 +107,47 @@ def test_the_greedy_start_leaves_the_random_stream_alone() -> None:
     torch.testing.assert_close(torch.rand(3), expected)
 
 
+def started(pools: list[Pool], k: int, weight: float = 0.2) -> ListFeatures:
+    rows = np.arange(len(pools))
+    features = ListFeatures(bank_of(pools, None), len(pools), k)
+    features.start(rows, rows, np.full(len(rows), weight), np.full(len(rows), weight))
+    return features
+
+
 def test_features_of_a_batch_are_those_of_each_pool_alone(pools: list[Pool]) -> None:
-    together = ListFeatures(pools, 10)
-    alone = [ListFeatures([pool], 10) for pool in pools]
+    together = started(pools, 10)
+    alone = [started([pool], 10) for pool in pools]
     for step in range(3):
         actions = np.arange(len(pools)) + 5 * step
         together.append(actions)
         for row, features in enumerate(alone):
             features.append(actions[row : row + 1])
     for row, features in enumerate(alone):
-        np.testing.assert_allclose(together.observe()[row], features.observe()[0], atol=1e-6)
+        np.testing.assert_allclose(together.observe()[row], features.observe()[0], atol=1e-5)
 
 
 def test_features_say_what_a_candidate_would_add(request_factory: Callable[..., Request]) -> None:
     red, blue = {"color": "red", "style": "party"}, {"color": "blue", "style": "party"}
-    features = ListFeatures([request_factory([red, red, blue, {}], [0.4, 0.4, 0.4, 0.4]).pool], 4)
+    features = started([request_factory([red, red, blue, {}], [0.4, 0.4, 0.4, 0.4]).pool], 4)
     features.append(np.array([0]))
     seen = dict(zip(FEATURES, features.observe()[0].T.tolist(), strict=True))
-    assert seen["max_attribute_similarity"] == [1.0, 1.0, 0.5, 0.0]
-    assert seen["new_share"] == [0.0, 0.0, 0.5, 0.0]
+    assert seen["max_similarity"] == pytest.approx([1.0, 1.0, 0.5, 0.0])
     assert seen["new_style"] == [0.0, 0.0, 0.0, 0.0]
-    assert seen["known_share"] == pytest.approx([0.2, 0.2, 0.2, 0.0])
-    # red 2 of 4 and party 3 of 4: 1 - 5/8; blue 1 of 4: 1 - 1/2; nothing known: 0
-    assert seen["rarity"] == pytest.approx([0.375, 0.375, 0.5, 0.0])
+    assert seen["centrality"] == pytest.approx([0.625, 0.625, 0.5, 0.0])  # (1 + 1 + 1/2 + 0) / 4 for the first
     assert seen["relevance_z"] == [0.0] * 4
     assert seen["progress"] == [0.25] * 4
+    assert seen["available"] == [0.0, 1.0, 1.0, 1.0]
+    # At the second place: discount .63 of .4, less .2 of the likeness.
+    assert seen["gain"] == pytest.approx([0.4 / np.log2(3) - 0.2 * s for s in (1.0, 1.0, 0.5, 0.0)], abs=1e-6)
+
+
+def test_a_list_that_starts_anew_forgets_what_was_in_it(pools: list[Pool]) -> None:
+    features, fresh = started(pools, 10), started(pools, 10)
+    for step in range(4):
+        features.append(np.arange(len(pools)) + 5 * step)
+    features.start(np.array([2]), np.array([2]), np.array([0.2]), np.array([0.2]))
+    np.testing.assert_array_equal(features.observe()[2], fresh.observe()[2])
+    assert not np.array_equal(features.observe()[1], fresh.observe()[1])
 
 
 def test_what_does_not_fit_is_refused(pools: list[Pool]) -> None:
@@ -138,7 +156,7 @@ def test_what_does_not_fit_is_refused(pools: list[Pool]) -> None:
         with pytest.raises(FvrecError, match="allowed: 1 to 25"):
             ranker.rank(pools[0], k)
     with pytest.raises(FvrecError, match="one size"):
-        ListFeatures([pools[0], permuted(pools[1], np.arange(4))], 2)
+        bank_of([pools[0], permuted(pools[1], np.arange(4))], None)
     with pytest.raises(FvrecError, match="empty"):
         permuted(pools[0], np.arange(0))
     broken = pools[0].embeddings.copy()

@@ -20,7 +20,7 @@ from fvrec.rl.train import PpoConfig, TrainedPolicy, check, check_trained, reque
 from fvrec.rl.users import sample_users
 
 PLAIN = RewardConfig(redundancy=0.0, novelty=0.0)
-SMALL = PpoConfig(num_envs=32, hidden=32)
+SMALL = PpoConfig(num_envs=32, warm="none", bank=256, rounds=2)
 
 
 class WorseLooksBetter:
@@ -57,7 +57,7 @@ def test_an_obvious_optimum_is_learnt_to_the_last_list(request_factory: Callable
     untrained = TrainedPolicy(SetNetwork(trained.policy), trained.policy, trained.env, 0, 0, ())
     assert not any(r.true_relevance[untrained.ranker().rank(r.pool, 1)[0]] for r in requests)
     assert all(r.true_relevance[trained.ranker().rank(r.pool, 1)[0]] == 1.0 for r in requests)
-    assert trained.learning_curve[0].y < 0.3 < 0.8 < trained.learning_curve[-1].y
+    assert trained.learning_curve[0].y < 0.5 < 0.8 < trained.learning_curve[-1].y
 
 
 def test_without_redundancy_and_novelty_training_ends_in_the_relevance_order(
@@ -93,7 +93,7 @@ def test_training_leaves_the_process_as_it_was(val_items: ItemTable) -> None:
     assert (torch.rand(1), np.random.rand()) == expected
     assert torch.get_num_threads() == threads
     assert Distribution._validate_args
-    assert calls == [(1, 1)]
+    assert calls == [(320, 320)]
 
 
 def test_a_pool_larger_than_the_catalogue_shrinks_to_it_but_not_below_the_list(
@@ -114,19 +114,28 @@ def test_the_smoke_budget_passes_its_own_check(val_items: ItemTable) -> None:
 
 
 def test_a_policy_that_looks_at_positions_only_is_stopped(val_items: ItemTable) -> None:
-    """With no sharpness and no residual every logit is equal: the first positions win, always."""
-    network = SetNetwork(PolicyConfig())
-    with torch.no_grad():
-        network.log_sharpness.fill_(-torch.inf)
+    """Every gain is equal: the first positions win, always."""
+    network = Blind(PolicyConfig())
     with pytest.raises(SanityError, match="same positions"):
         check(as_trained(network), requests_of(val_items), seed=0)
 
 
 def test_a_policy_that_is_worse_than_chance_is_stopped(val_items: ItemTable) -> None:
-    network = SetNetwork(PolicyConfig())
-    network.get_buffer("gain_weights").neg_()
+    network = Contrary(PolicyConfig())
     with pytest.raises(SanityError, match="no more than random"):
         check(as_trained(network), requests_of(val_items), seed=0)
+
+
+class Blind(SetNetwork):
+    def gains(self, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        gains, context = super().gains(candidates)
+        return torch.zeros_like(gains), context
+
+
+class Contrary(SetNetwork):
+    def gains(self, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        gains, context = super().gains(candidates)
+        return -gains, context
 
 
 def as_trained(network: SetNetwork) -> TrainedPolicy:

@@ -1,0 +1,122 @@
+"""Before reinforcement: the network imitates a search on beliefs, or fits true marginal gains; the critic fits returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from fvrec.rl.bank import Bank
+from fvrec.rl.env import EnvConfig
+from fvrec.rl.episodes import draw_weights
+from fvrec.rl.features import ListFeatures
+from fvrec.rl.policy import SetNetwork
+from fvrec.rl.reward import ListReward
+from fvrec.rl.search import Problem, greedy, swap
+from fvrec.rl.serve import best_of
+
+LISTS_AT_ONCE = 64
+
+
+def clone(network: SetNetwork, bank: Bank, env: EnvConfig, *, epochs: int, lr: float, seed: int) -> None:
+    """Imitate greedy + exchange on beliefs, which know what the policy may know: cross-entropy along its lists."""
+
+    def loss(
+        features: ListFeatures, rows: NDArray[np.int64], weights: NDArray[np.float64], rng: object
+    ) -> list[Tensor]:
+        problem = Problem.of(bank, rows, weights[0], weights[1])
+        lists = swap(problem, greedy(problem, env.list_length), sweeps=1, shortlist=15)
+        losses = []
+        for position in range(env.list_length):
+            logits, _ = network(torch.from_numpy(features.observe()))
+            masked = logits.masked_fill(~torch.from_numpy(features.available), -1e9)
+            losses.append(functional.cross_entropy(masked, torch.from_numpy(lists[:, position])))
+            features.append(lists[:, position])
+        return losses
+
+    _fit(network, bank, env, loss, epochs=epochs, lr=lr, seed=seed)
+
+
+def fit_marginals(network: SetNetwork, bank: Bank, env: EnvConfig, *, epochs: int, lr: float, seed: int) -> None:
+    """Fit each candidate's gain to its true marginal reward along the network's own lists: supervised, no return."""
+
+    def loss(
+        features: ListFeatures, rows: NDArray[np.int64], weights: NDArray[np.float64], rng: np.random.Generator
+    ) -> list[Tensor]:
+        truth = ListReward(bank, len(rows))
+        truth.start(np.arange(len(rows)), rows, weights[0], weights[1])
+        losses = []
+        for _ in range(env.list_length):
+            gains, _ = network.gains(torch.from_numpy(features.observe()))
+            available = torch.from_numpy(features.available.copy())
+            error = (gains - torch.from_numpy(truth.marginals())) * available
+            losses.append(error.pow(2).sum() / available.sum())
+            noisy = gains.detach().numpy() + 0.03 * rng.gumbel(size=gains.shape)
+            chosen = np.where(features.available, noisy, -np.inf).argmax(axis=1)
+            features.append(chosen)
+            truth.append(chosen)
+        return losses
+
+    _fit(network, bank, env, loss, epochs=epochs, lr=lr, seed=seed)
+
+
+def warm_critic(network: SetNetwork, bank: Bank, env: EnvConfig, *, epochs: int, lr: float, seed: int) -> None:
+    """Fit the value head alone to the true reward still to come under the network's own choices."""
+
+    def loss(
+        features: ListFeatures, rows: NDArray[np.int64], weights: NDArray[np.float64], rng: object
+    ) -> list[Tensor]:
+        truth = ListReward(bank, len(rows))
+        truth.start(np.arange(len(rows)), rows, weights[0], weights[1])
+        values, rewards = [], []
+        for _ in range(env.list_length):
+            values.append(network(torch.from_numpy(features.observe()))[1])
+            with torch.no_grad():
+                chosen = best_of(network, features)
+            features.append(chosen)
+            rewards.append(truth.append(chosen).reward)
+        to_come = np.cumsum(np.stack(rewards)[::-1], axis=0)[::-1].copy()
+        return [functional.mse_loss(value, torch.from_numpy(left)) for value, left in zip(values, to_come, strict=True)]
+
+    _fit(network, bank, env, loss, epochs=epochs, lr=lr, seed=seed, only=network.value)
+
+
+def _fit(
+    network: SetNetwork,
+    bank: Bank,
+    env: EnvConfig,
+    loss: Callable[[ListFeatures, NDArray[np.int64], NDArray[np.float64], np.random.Generator], list[Tensor]],
+    *,
+    epochs: int,
+    lr: float,
+    seed: int,
+    only: torch.nn.Module | None = None,
+) -> None:
+    """``epochs`` passes over the bank, with a lambda and a mu for each list; the mean loss of a batch of lists a step."""
+    rng = np.random.default_rng([seed, 21])
+    optimizer = torch.optim.Adam((only or network).parameters(), lr=lr)
+    steps = max(1, epochs * -(-len(bank) // LISTS_AT_ONCE))
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * (1.0 - step / steps)
+        rows = rng.integers(len(bank), size=min(LISTS_AT_ONCE, len(bank)))
+        features = ListFeatures(bank, len(rows), env.list_length, env.feedback)
+        weights = _weights(env, len(rows), rng)
+        features.start(np.arange(len(rows)), rows, weights[0], weights[1])
+        mean = torch.stack(loss(features, rows, weights, rng)).mean()
+        if not mean.requires_grad:
+            return
+        optimizer.zero_grad()
+        mean.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+
+
+def _weights(env: EnvConfig, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    if env.vary:
+        return np.array([draw_weights(rng) for _ in range(count)]).T
+    return np.tile([[env.reward.redundancy], [env.reward.novelty]], (1, count))
