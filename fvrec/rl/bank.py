@@ -27,8 +27,8 @@ BANK_SIZE, BANK_PAIRS = 1024, 10_000_000
 class Bank:
     """``M`` requests over pools of one size ``N``, with what may be believed of them.
 
-    ``seen [M, N, N]`` is the likeness that rankers are given; ``alike [M, N, N]`` the true one, the share of equal values
-    among the fields that both items know. The truth is the judge's and is in no observation.
+    ``seen [M, N, N]`` is the likeness that rankers are given; ``alike [M, N, N]`` the true one, the share of equal
+    values among the fields that both items know. The truth is the judge's and is in no observation.
     """
 
     requests: tuple[Request, ...]
@@ -98,7 +98,7 @@ class Bank:
             pair = known[:, :, None] & known[:, None, :]
             both += pair
             equal += pair & (codes[:, :, None] == codes[:, None, :])
-        return equal / np.maximum(both, 1.0)
+        return np.asarray(equal / np.maximum(both, 1.0), dtype=np.float32)
 
 
 def as_bank(source: RequestSource | Bank) -> Bank:

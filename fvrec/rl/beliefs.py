@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 
 from fvrec.errors import FvrecError
 from fvrec.rerank.pool import UNKNOWN_CODES, Pool
-from fvrec.rl.items import VALUE_SLOTS
 from fvrec.schema import FIELDS, VALUES
 
 STYLE = FIELDS.index("style")
 STYLES = len(VALUES["style"]) - 1
+_SIZES = np.array([len(VALUES[field]) - 1 for field in FIELDS])
+_STARTS = np.concatenate([[0], np.cumsum(_SIZES)[:-1]])
 _COLUMNS = np.arange(len(FIELDS))
+PLACES = tuple(slice(int(start), int(start + size)) for start, size in zip(_STARTS, _SIZES, strict=True))
+"""Where each field's known values lie in a row of all ``KNOWN`` of them."""
+KNOWN = int(_SIZES.sum())
+CELLS = KNOWN + len(FIELDS)
 
 
 @dataclass(frozen=True)
@@ -84,60 +89,60 @@ def stack(pools: Sequence[Pool]) -> Readings:
 
 
 def plain_beliefs(readings: Readings, rare: NDArray[np.float32] | None = None) -> Beliefs:
-    """The pool's own relevance and values: nothing learned. ``rare``: ``[10, VALUE_SLOTS]``, 1 for a long-tail value."""
-    known = readings.values != UNKNOWN_CODES
+    """The pool's own relevance and values: nothing learned. ``rare``: ``[KNOWN]``, 1 for a long-tail value."""
+    known = (readings.values != UNKNOWN_CODES).astype(np.float32)
     probabilities = one_hot(readings.values)
     tail = np.zeros_like(readings.relevance) if rare is None else expected_tail(probabilities, known, rare)
     return Beliefs(
         readings.relevance,
         readings.relevance,
         tail,
-        probabilities[:, :, STYLE, :STYLES],
-        unit_vectors(probabilities, known.astype(np.float32)),
+        np.ascontiguousarray(probabilities[..., PLACES[STYLE]]),
+        unit_vectors(probabilities, known),
         np.full_like(readings.relevance, 0.1),
     )
 
 
 def expected_tail(
-    probabilities: NDArray[np.float32], known: NDArray[np.generic], rare: NDArray[np.float32]
+    probabilities: NDArray[np.float32], known: NDArray[np.float32], rare: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """``[B, N]``: expected share of long-tail values among an item's known ones."""
-    mass = np.einsum("bnfv,fv->bn", probabilities, rare, optimize=True)
+    mass = probabilities @ rare
     return np.asarray(mass / np.maximum(known.sum(axis=-1), 1e-6), dtype=np.float32).clip(0.0, 1.0)
 
 
+def cells_of(values: NDArray[np.int16]) -> NDArray[np.int64]:
+    """``[..., 10]`` codes -> each one's cell among ``CELLS``: known values by field, then each field's unknown."""
+    return np.where(values == UNKNOWN_CODES, KNOWN + _COLUMNS, _STARTS + values)
+
+
 def one_hot(values: NDArray[np.int16]) -> NDArray[np.float32]:
-    """``[..., 10]`` codes -> ``[..., 10, VALUE_SLOTS]``; all zeros for unknown."""
-    cells = np.zeros((*values.shape, VALUE_SLOTS), dtype=np.float32)
-    np.put_along_axis(cells, values[..., None].astype(np.int64), 1.0, axis=-1)
-    cells[..., _COLUMNS, UNKNOWN_CODES] = 0.0
-    return cells
+    """``[..., 10]`` codes -> ``[..., KNOWN]``; nothing for unknown."""
+    cells = np.zeros((*values.shape[:-1], CELLS), dtype=np.float32)
+    np.put_along_axis(cells, cells_of(values), 1.0, axis=-1)
+    return cells[..., :KNOWN]
 
 
 def unit_vectors(probabilities: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities ``[B, N, 10, VALUE_SLOTS]`` of known values -> ``[B, N, V]``, V the values of all fields.
+    """Probabilities ``[B, N, KNOWN]`` -> vectors of the same shape.
 
     The length is that of the certain item with as many known fields (``known [B, N, 10]``): a doubtful reading is
     less like everything, itself included.
     """
-    cells = np.concatenate([probabilities[:, :, f, : len(VALUES[name]) - 1] for f, name in enumerate(FIELDS)], axis=-1)
     length = np.sqrt(np.maximum(known.sum(axis=-1, keepdims=True), 1e-6))
-    return np.asarray(cells / length, dtype=np.float32)
+    return np.asarray(probabilities / length, dtype=np.float32)
 
 
 def profile(readings: Readings) -> NDArray[np.float32]:
-    """``[B, 10, VALUE_SLOTS]``: how well each value suits the user, read off the pool; 0.5 where no candidate tells.
+    """``[B, KNOWN]``: how well each value suits the user, read off the pool; 0.5 where no candidate tells.
 
     A candidate's field match is ``0.5 + confidence * (match - 0.5)``: least squares over those that show the value.
     """
-    batch, size, fields = readings.values.shape
-    cells = (np.arange(batch)[:, None, None] * fields + _COLUMNS) * VALUE_SLOTS + readings.values
+    batch = len(readings.values)
+    cells = (np.arange(batch)[:, None, None] * CELLS + cells_of(readings.values)).ravel()
     weight = readings.confidence.astype(np.float64)
     lean = (readings.field_match - 0.5) * weight
-    width = batch * fields * VALUE_SLOTS
-    total = np.bincount(cells.ravel(), lean.ravel(), width) / np.maximum(
-        np.bincount(cells.ravel(), (weight**2).ravel(), width), 1e-6
-    )
-    table = (0.5 + total).clip(0.0, 1.0).reshape(batch, fields, VALUE_SLOTS)
-    table[:, _COLUMNS, UNKNOWN_CODES] = 0.5
-    return table.astype(np.float32)
+    told = np.bincount(cells, lean.ravel(), batch * CELLS)
+    weighed = np.bincount(cells, (weight**2).ravel(), batch * CELLS)
+    table = (0.5 + told / np.maximum(weighed, 1e-6)).clip(0.0, 1.0).reshape(batch, CELLS)
+    return table[:, :KNOWN].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Before reinforcement: the network imitates a search on beliefs, or fits true marginal gains; the critic fits returns."""
+"""Before reinforcement: imitate a search on beliefs, or fit true marginal gains; then the critic fits the returns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def clone(network: SetNetwork, bank: Bank, env: EnvConfig, *, epochs: int, lr: f
     """Imitate greedy + exchange on beliefs, which know what the policy may know: cross-entropy along its lists."""
 
     def loss(
-        features: ListFeatures, rows: NDArray[np.int64], weights: NDArray[np.float64], rng: object
+        features: ListFeatures, rows: NDArray[np.int64], weights: NDArray[np.float64], rng: np.random.Generator
     ) -> list[Tensor]:
         problem = Problem.of(bank, rows, weights[0], weights[1])
         lists = swap(problem, greedy(problem, env.list_length), sweeps=1, shortlist=15)
@@ -49,16 +49,16 @@ def fit_marginals(network: SetNetwork, bank: Bank, env: EnvConfig, *, epochs: in
     ) -> list[Tensor]:
         truth = ListReward(bank, len(rows))
         truth.start(np.arange(len(rows)), rows, weights[0], weights[1])
-        losses = []
+        losses, there = [], np.ones(len(rows), dtype=bool)
         for _ in range(env.list_length):
             gains, _ = network.gains(torch.from_numpy(features.observe()))
             available = torch.from_numpy(features.available.copy())
+            available &= torch.from_numpy(there)[:, None]
             error = (gains - torch.from_numpy(truth.marginals())) * available
-            losses.append(error.pow(2).sum() / available.sum())
+            losses.append(error.pow(2).sum() / available.sum().clamp(min=1))
             noisy = gains.detach().numpy() + 0.03 * rng.gumbel(size=gains.shape)
             chosen = np.where(features.available, noisy, -np.inf).argmax(axis=1)
-            features.append(chosen)
-            truth.append(chosen)
+            there, _ = _step(features, truth, chosen, env, rng, there)
         return losses
 
     _fit(network, bank, env, loss, epochs=epochs, lr=lr, seed=seed)
@@ -68,21 +68,39 @@ def warm_critic(network: SetNetwork, bank: Bank, env: EnvConfig, *, epochs: int,
     """Fit the value head alone to the true reward still to come under the network's own choices."""
 
     def loss(
-        features: ListFeatures, rows: NDArray[np.int64], weights: NDArray[np.float64], rng: object
+        features: ListFeatures, rows: NDArray[np.int64], weights: NDArray[np.float64], rng: np.random.Generator
     ) -> list[Tensor]:
         truth = ListReward(bank, len(rows))
         truth.start(np.arange(len(rows)), rows, weights[0], weights[1])
-        values, rewards = [], []
+        values, rewards, there = [], [], np.ones(len(rows), dtype=bool)
         for _ in range(env.list_length):
             values.append(network(torch.from_numpy(features.observe()))[1])
             with torch.no_grad():
                 chosen = best_of(network, features)
-            features.append(chosen)
-            rewards.append(truth.append(chosen).reward)
+            there, reward = _step(features, truth, chosen, env, rng, there)
+            rewards.append(reward)
         to_come = np.cumsum(np.stack(rewards)[::-1], axis=0)[::-1].copy()
         return [functional.mse_loss(value, torch.from_numpy(left)) for value, left in zip(values, to_come, strict=True)]
 
     _fit(network, bank, env, loss, epochs=epochs, lr=lr, seed=seed, only=network.value)
+
+
+def _step(
+    features: ListFeatures,
+    truth: ListReward,
+    chosen: NDArray[np.int64],
+    env: EnvConfig,
+    rng: np.random.Generator,
+    there: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Add ``chosen [B]``, in a feed with simulated answers: who stays, and what was earned by those still there."""
+    answer, stays = None, there
+    if env.feedback:
+        interest = truth.interest(chosen, env.feedback.boredom)
+        answer = env.feedback.answer(interest, rng.random(len(chosen)), rng.normal(size=len(chosen)))
+        stays = there & (rng.random(len(chosen)) >= env.feedback.leave * (1.0 - env.feedback.appeal(interest)))
+    features.append(chosen, answer)
+    return stays, truth.append(chosen).reward * there
 
 
 def _fit(
@@ -96,7 +114,7 @@ def _fit(
     seed: int,
     only: torch.nn.Module | None = None,
 ) -> None:
-    """``epochs`` passes over the bank, with a lambda and a mu for each list; the mean loss of a batch of lists a step."""
+    """``epochs`` passes over the bank, with a lambda and a mu for each list; a batch of lists a step."""
     rng = np.random.default_rng([seed, 21])
     optimizer = torch.optim.Adam((only or network).parameters(), lr=lr)
     steps = max(1, epochs * -(-len(bank) // LISTS_AT_ONCE))

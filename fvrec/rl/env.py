@@ -49,21 +49,23 @@ class ListEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     **Action.** ``Discrete(N)``: index of the next item in the pool. An item already in the list is not allowed:
     ``action_masks()`` says which are; choosing one all the same raises FvrecError.
 
-    **Observation.** ``Box [N, F]`` float32, one row per candidate, columns as in ``fvrec.rl.features.FEATURES``: what is
-    believed of the item for this user (relevance and its doubt, rarity, how like the pool it is), how it relates to
+    **Observation.** ``Box [N, F]`` float32, one row per candidate, columns as in ``fvrec.rl.features.FEATURES``:
+    what is believed of the item for this user (relevance and its doubt, rarity, how like the pool it is), how it
+    relates to
     the list so far (likeness, style, what it would add), lambda and mu, where in the list we are, whether it is still
     available, and in a feed what the user answered. Nothing true of user or item is in it.
 
-    **Start.** A request is drawn from the bank (of another source, ``bank.BANK_SIZE`` requests are drawn first): a user,
-    and ``N`` candidates in random order; the list is empty. With ``config.vary`` lambda and mu are drawn as well.
+    **Start.** A request is drawn from the bank (of another source, ``bank.BANK_SIZE`` requests are drawn first): a
+    user, and ``N`` candidates in random order; the list is empty. With ``config.vary`` lambda and mu are drawn as
+    well.
 
     **Reward.** ``discount(t) * relevance - lambda * redundancy + mu * novelty`` by true preferences and true attributes
     (``fvrec.rl.reward.ListReward``); the undiscounted sum over the episode (gamma = 1) is the list's true reward.
 
     **End.** Terminated after ``list_length`` items; in a feed also when the user leaves. Never truncated.
 
-    **Info.** ``reset``: user_id, redundancy_weight, novelty_weight. ``step``: user_id, item_id, position, and the reward's
-    terms, unweighted: relevance (with its discount), redundancy, novelty; in a feed also answer and left.
+    **Info.** ``reset``: user_id, redundancy_weight, novelty_weight. ``step``: user_id, item_id, position, and the
+    reward's terms, unweighted: relevance (with its discount), redundancy, novelty; in a feed also answer and left.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it as an instance attribute

@@ -31,7 +31,10 @@ class Outcome:
 
 
 class Episodes:
-    """``B`` running episodes on one bank. Episode ``i`` draws from the generator that it is handed, and from no other."""
+    """``B`` running episodes on one bank.
+
+    Episode ``i`` draws from the generator that it is handed, and from no other.
+    """
 
     def __init__(self, bank: Bank, batch: int, config: EnvConfig) -> None:
         self._bank, self._config = bank, config

@@ -15,11 +15,11 @@ from fvrec.records import CurvePoint, Metric, Ranking
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
 from fvrec.rl.items import ItemTable
-from fvrec.rl.serve import greedy_ranker
 from fvrec.rl.reader import Reader
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import ListScores, RandomRank, rank_all, score_lists
+from fvrec.rl.serve import greedy_ranker
 from fvrec.rl.train import TrainedPolicy
 from fvrec.rl.users import Population, sample_population
 from fvrec.stats import Interval, bootstrap_mean, paired_difference

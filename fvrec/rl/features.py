@@ -35,8 +35,8 @@ class ListFeatures:
     """Observation of ``B`` lists that are built from rows of a bank, to length ``k``; each may start anew alone.
 
     Every column is a function of the set of candidates, not of their order: permuting a pool permutes the rows of
-    ``observe`` and nothing else. With ``feedback`` (a feed) the relevance is the posterior's mean. Raises FvrecError when
-    ``k`` does not fit the pools.
+    ``observe`` and nothing else. With ``feedback`` (a feed) the relevance is the posterior's mean. Raises
+    FvrecError when ``k`` does not fit the pools.
     """
 
     def __init__(self, bank: Bank, batch: int, k: int, feedback: FeedbackConfig | None = None) -> None:

@@ -19,10 +19,13 @@ from torch.nn import functional
 
 from fvrec.rerank.pool import UNKNOWN_CODES, Pool
 from fvrec.rl.beliefs import (
+    CELLS,
+    KNOWN,
+    PLACES,
     STYLE,
-    STYLES,
     Beliefs,
     Readings,
+    cells_of,
     expected_tail,
     one_hot,
     plain_beliefs,
@@ -30,11 +33,10 @@ from fvrec.rl.beliefs import (
     stack,
     unit_vectors,
 )
-from fvrec.rl.items import VALUE_SLOTS, ItemTable
+from fvrec.rl.items import ItemTable
 from fvrec.rl.requests import Request
 from fvrec.schema import FIELDS
 
-CELLS = len(FIELDS) * VALUE_SLOTS
 CLUES = 5 * len(FIELDS) + 3
 """Columns that the relevance network sees of a candidate."""
 _FLOOR = 1e-9
@@ -57,22 +59,22 @@ class Reader(nn.Module):
     def __init__(self, config: ReaderConfig) -> None:
         super().__init__()
         self.config = config
-        self.same = nn.Parameter(torch.full((len(FIELDS), 2), 1.0))
-        self.linear = nn.Linear(CELLS + len(FIELDS), CELLS)
-        self.deep = nn.Sequential(
-            nn.Linear(CELLS + len(FIELDS), config.hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(config.hidden, CELLS)
-        )
+        self.same = nn.Parameter(torch.tensor([[3.0, 1.0]]).repeat(len(FIELDS), 1))
+        self.linear = nn.EmbeddingBag(CELLS, CELLS, mode="sum")
+        self.bias = nn.Parameter(torch.zeros(CELLS))
+        self.enter = nn.EmbeddingBag(CELLS, config.hidden, mode="sum")
+        self.leave = nn.Sequential(nn.ReLU(), nn.Dropout(0.2), nn.Linear(config.hidden, CELLS))
         self.correct = nn.Sequential(
             nn.Linear(CLUES, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.hidden), nn.ReLU(),
             nn.Linear(config.hidden, 1),
         )  # fmt: skip
         nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.correct[-1].weight)
-        nn.init.zeros_(self.correct[-1].bias)
-        self.register_buffer("rare", torch.zeros(len(FIELDS), VALUE_SLOTS))
+        nn.init.normal_(self.enter.weight, std=0.3)
+        last = cast(nn.Linear, self.correct[-1])
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.register_buffer("rare", torch.zeros(KNOWN))
         self.register_buffer("doubt", torch.tensor(0.1))
-        allowed = np.arange(VALUE_SLOTS) <= UNKNOWN_CODES[:, None]
-        self.register_buffer("allowed", torch.from_numpy(allowed), persistent=False)
 
     def read(self, pools: Sequence[Pool]) -> Beliefs:
         """Beliefs of pools of one size and kind."""
@@ -94,7 +96,7 @@ class Reader(nn.Module):
             relevance,
             readings.relevance,
             expected_tail(probabilities, known, rare),
-            np.ascontiguousarray(probabilities[:, :, STYLE, :STYLES]),
+            np.ascontiguousarray(probabilities[..., PLACES[STYLE]]),
             unit_vectors(probabilities, known),
             np.full_like(relevance, float(self.get_buffer("doubt"))),
         )
@@ -103,21 +105,32 @@ class Reader(nn.Module):
     def probabilities(
         self, values: NDArray[np.int16], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Of each known value ``[..., 10, VALUE_SLOTS]``, and of being known at all ``[..., 10]``."""
-        cells = one_hot(values)
-        if self.config.denoise:
-            flat = torch.from_numpy(cells).flatten(0, -3), torch.from_numpy(confidence).flatten(0, -2)
-            cells = self.denoise(*flat).softmax(dim=-1).numpy().reshape(cells.shape)
-            cells[..., np.arange(len(FIELDS)), UNKNOWN_CODES] = 0.0
-        return cells, cells.sum(axis=-1).clip(_FLOOR, 1.0)
+        """Of each known value ``[..., KNOWN]``, and of being known at all ``[..., 10]``."""
+        if not self.config.denoise:
+            known = (values != UNKNOWN_CODES).astype(np.float32)
+            return one_hot(values), known.clip(_FLOOR, 1.0)
+        flat = torch.from_numpy(cells_of(values)).flatten(0, -2), torch.from_numpy(confidence).flatten(0, -2)
+        cells = self.denoise(*flat)
+        found, known = torch.empty(len(cells), KNOWN), torch.empty(len(cells), len(FIELDS))
+        for column, place in enumerate(PLACES):
+            chances = self.field(cells, column).softmax(dim=-1)
+            found[:, place], known[:, column] = chances[:, :-1], 1.0 - chances[:, -1]
+        shape = values.shape[:-1]
+        return found.numpy().reshape(*shape, KNOWN), known.numpy().reshape(values.shape).clip(_FLOOR, 1.0)
 
     def denoise(self, cells: Tensor, confidence: Tensor) -> Tensor:
-        """Readings ``[R, 10, VALUE_SLOTS]`` with confidences ``[R, 10]`` -> logits ``[R, 10, VALUE_SLOTS]``."""
-        sure = torch.logit(confidence.clamp(0.02, 0.98)).unsqueeze(-1)
-        own = cells * (self.same[:, :1] * 3.0 + self.same[:, 1:] * sure)
-        seen = torch.cat([(cells * confidence.unsqueeze(-1)).flatten(1), confidence], dim=1)
-        logits = own + (self.linear(seen) + self.deep(seen)).view_as(cells)
-        return logits.masked_fill(~self.get_buffer("allowed"), -1e4)
+        """Cells of the readings ``[R, 10]`` with confidences ``[R, 10]`` -> logits ``[R, CELLS]``."""
+        sure = torch.logit(confidence.clamp(0.02, 0.98))
+        own = self.same[:, 0] + self.same[:, 1] * sure
+        weight = confidence + 0.2
+        logits = self.linear(cells, per_sample_weights=weight) + self.bias
+        logits = logits + self.leave(self.enter(cells, per_sample_weights=weight))
+        return logits.scatter_add(1, cells, own)
+
+    @staticmethod
+    def field(logits: Tensor, column: int) -> Tensor:
+        """Logits of one field's values, unknown last."""
+        return torch.cat([logits[:, PLACES[column]], logits[:, KNOWN + column : KNOWN + column + 1]], dim=1)
 
     def relevance(self, clues: Tensor, denoised: Tensor) -> Tensor:
         """``[B, N]``: the denoised relevance and its learned correction."""
@@ -144,7 +157,8 @@ def fit_reader(
     """
     torch.manual_seed(seed)
     reader = Reader(config or ReaderConfig())
-    reader.get_buffer("rare").copy_(torch.from_numpy(items.rare_values.astype(np.float32)))
+    rare = [items.rare_values[column, : place.stop - place.start] for column, place in enumerate(PLACES)]
+    reader.get_buffer("rare").copy_(torch.from_numpy(np.concatenate(rare).astype(np.float32)))
     if reader.config.denoise:
         _fit_denoiser(reader, items, seed)
     noisy = [request for request in requests if request.pool.confidence is not None]
@@ -156,11 +170,11 @@ def fit_reader(
 def _fit_denoiser(reader: Reader, items: ItemTable, seed: int) -> None:
     order = np.random.default_rng([seed, 5]).permutation(len(items))
     held = max(1, len(items) // 5)
-    cells = torch.from_numpy(one_hot(items.predicted_values))
+    cells = torch.from_numpy(cells_of(items.predicted_values))
     known = items.predicted_values != UNKNOWN_CODES
     confidence = torch.from_numpy(items.confidence * known)
     truth = torch.from_numpy(items.true_values.astype(np.int64))
-    parts = [reader.same, *reader.linear.parameters(), *reader.deep.parameters()]
+    parts = [p for name, p in reader.named_parameters() if not name.startswith("correct")]
     optimizer = torch.optim.AdamW(parts, lr=reader.config.learning_rate, weight_decay=0.05)
     best = _Best()
     rng = np.random.default_rng([seed, 6])
@@ -180,7 +194,9 @@ def _fit_denoiser(reader: Reader, items: ItemTable, seed: int) -> None:
 
 
 def _cross_entropy(reader: Reader, cells: Tensor, confidence: Tensor, truth: Tensor) -> Tensor:
-    return functional.cross_entropy(reader.denoise(cells, confidence).flatten(0, 1), truth.flatten())
+    logits = reader.denoise(cells, confidence)
+    losses = [functional.cross_entropy(reader.field(logits, column), truth[:, column]) for column in range(len(FIELDS))]
+    return torch.stack(losses).mean()
 
 
 def _fit_relevance(reader: Reader, requests: Sequence[Request], seed: int) -> None:
@@ -216,8 +232,12 @@ def _clues(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Columns for the relevance network ``[B, N, CLUES]``, and the denoised relevance ``[B, N]`` that it corrects."""
     table = profile(readings)
-    match = np.einsum("bnfv,bfv->bnf", probabilities, table, optimize=True) + (1.0 - known) * 0.5
-    peaks = np.broadcast_to(table.std(axis=-1)[:, None], match.shape)
+    match = (1.0 - known) * 0.5
+    peaks = np.empty((len(table), 1, len(FIELDS)), dtype=np.float32)
+    for column, place in enumerate(PLACES):
+        match[..., column] += np.matmul(probabilities[..., place], table[:, place, None])[..., 0]
+        peaks[:, 0, column] = table[:, place].std(axis=-1)
+    peaks = np.broadcast_to(peaks, match.shape)
     lowest = np.broadcast_to((match * known).mean(axis=1, keepdims=True), match.shape)
     weight = known.sum(axis=-1)
     denoised = (match * known).sum(axis=-1) / np.maximum(weight, _FLOOR)

@@ -1,4 +1,4 @@
-"""Search for the list with the largest expected reward, on beliefs: greedily, by exchange, by beam; ``B`` pools at once."""
+"""Search for the largest expected reward, on beliefs: greedily, by exchange, by beam; ``B`` pools at once."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def swap(
 
 
 def _exchanged(lists: NDArray[np.int64], candidates: NDArray[np.int64], position: int, start: int) -> NDArray[np.int64]:
-    """``[B, M, K]``: each candidate put at ``position``; one from the list trades places, one from the prefix does not."""
+    """``[B, M, K]``: each candidate put at ``position``; one of the list trades places, one of the prefix does not."""
     options = np.repeat(lists[:, None], candidates.shape[1], axis=1)
     moved = options[:, 0, position]
     inside = options == candidates[..., None]

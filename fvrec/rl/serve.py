@@ -33,8 +33,9 @@ def clamped(weight: float, name: str) -> float:
 class PolicyRanker:
     """A network as a Ranker: takes the best available candidate, ``k`` times. No randomness.
 
-    redundancy, novelty: lambda and mu, what the list costs in likeness and earns in novelty; above ``WEIGHT_LIMIT`` they
-    count as that. With both at 0 the list is the order of relevance. Pools with confidences are read by ``reader``;
+    redundancy, novelty: lambda and mu, what the list costs in likeness and earns in novelty; above
+    ``WEIGHT_LIMIT`` they count as that. With both at 0 the list is the order of relevance. Pools with confidences
+    are read by ``reader``;
     others are taken at their word. swaps: sweeps of exchange on expected reward afterwards.
     """
 

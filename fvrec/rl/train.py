@@ -123,8 +123,9 @@ def train_policy(
 ) -> TrainedPolicy:
     """Train on ``budget.train_users`` users sampled over ``items`` (those of the val split: the VLM saw the others).
 
-    A quarter of the items, with users of their own, only chooses the checkpoint. The pool shrinks to the number of items
-    when there are fewer. One policy for every lambda and mu up to ``WEIGHT_LIMIT``. Same items, budget and seed: same
+    A quarter of the items, with users of their own, only chooses the checkpoint. The pool shrinks to the number of
+    items when there are fewer. One policy for every lambda and mu up to ``WEIGHT_LIMIT``. Same items, budget and
+    seed: same
     policy, whether it was interrupted and resumed (from ``resume``, a folder) or not.
     """
     ppo = ppo or PpoConfig.sized(budget.timesteps)

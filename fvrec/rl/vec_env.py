@@ -21,8 +21,8 @@ class ListVecEnv(VecEnv):
     """``B`` copies of ``ListEnv`` that step together; its docstring is the contract.
 
     A copy whose episode ends starts anew at once (SB3's convention). Copy ``i`` draws from its own generator: after
-    ``seed(s)`` it gives the episodes of a ``ListEnv`` reset with seed ``s + i``. ``infos`` hold the reward's terms at each
-    step, and ``terminal_observation`` and ``episode`` at the last.
+    ``seed(s)`` it gives the episodes of a ``ListEnv`` reset with seed ``s + i``. ``infos`` hold the reward's terms
+    at each step, and ``terminal_observation`` and ``episode`` at the last.
     """
 
     def __init__(self, source: RequestSource | Bank, num_envs: int, config: EnvConfig | None = None) -> None:

@@ -33,7 +33,9 @@ def trained() -> TrainedPolicy:
 def rewrite(directory: Path, **changes: Any) -> None:
     path = directory / "policy.json"
     description = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in description.items() if key not in changes or value is not None}))
+    path.write_text(
+        json.dumps({key: value for key, value in description.items() if key not in changes or value is not None})
+    )
 
 
 def test_a_policy_comes_back_whole(
@@ -72,7 +74,7 @@ def test_a_policy_of_another_making_is_refused(
 def test_a_policy_of_another_catalogue_is_refused(trained: TrainedPolicy, tmp_path: Path) -> None:
     save_policy(replace(trained, source="myntra"), tmp_path)
     assert load_policy(tmp_path, source="myntra").source == "myntra"
-    with pytest.raises(FvrecError, match=r"another catalogue: .* found: myntra; allowed: hm"):
+    with pytest.raises(FvrecError, match=r"another catalogue: .* found: 'myntra'; allowed: hm"):
         load_ranker(tmp_path, source="hm")
 
 

@@ -1,0 +1,104 @@
+"""The line-up of a comparison: baselines tuned on val, the trained networks, the best known; and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fvrec.rl.bank import Bank
+from fvrec.rl.baselines import BankRanker, Lists, base_lists, mmr_lists, pyversity_lists, search_lists
+from fvrec.rl.reader import Reader
+from fvrec.rl.requests import Request
+from fvrec.rl.reward import RewardConfig, list_rewards
+from fvrec.rl.scoring import ListScores, score_lists
+from fvrec.rl.serve import PolicyRanker
+from fvrec.rl.train import TrainedPolicy
+
+TRADE_OFFS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+"""Of the four diversifiers, 1 for all relevance; the policy is swept over as many points."""
+SWEPT_WEIGHTS = (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6)
+"""Lambda = mu."""
+HYPERVOLUME_BELOW = 0.1
+"""The reference point lies so far below Base's NDCG, at ILD 0."""
+
+
+def diversifier(name: str, trade_off: float) -> Lists:
+    """MMR, or one of pyversity's, at a trade-off from 0 (all diversity) to 1 (all relevance)."""
+    return mmr_lists(trade_off) if name == "mmr" else pyversity_lists(name, 1.0 - trade_off)
+
+
+def tuned(bank: Bank, k: int, reward: RewardConfig) -> dict[str, float]:
+    """The trade-off of each diversifier with the largest mean true reward on ``bank``, which is not the test's."""
+    return {
+        name: max(TRADE_OFFS, key=lambda t: list_rewards(bank, diversifier(name, t)(bank, k), reward).mean())
+        for name in ("mmr", "msd", "dpp", "ssd")
+    }
+
+
+def line_up(
+    trade_offs: Mapping[str, float], reward: RewardConfig, *, supervised: Reader | None, reader: Reader | None
+) -> list[BankRanker]:
+    """Every ranker that needs no network of the policy's kind."""
+    rankers = [BankRanker("base_rank", base_lists)]
+    rankers += [BankRanker(name, diversifier(name, trade_off)) for name, trade_off in trade_offs.items()]
+    rankers += [BankRanker("greedy", search_lists("greedy", reward))]
+    rankers += [BankRanker("supervised_greedy", search_lists("greedy", reward), supervised)]
+    for method in ("greedy", "beam", "swap"):
+        rankers.append(BankRanker(f"denoised_{method}", search_lists(method, reward), reader))
+    return rankers
+
+
+def networks(trained: TrainedPolicy, starts: Mapping[str, TrainedPolicy]) -> list[PolicyRanker]:
+    """The policy, alone and with exchange, and what it was before reinforcement."""
+    found = [start.ranker(name=name) for name, start in starts.items()]
+    return [*found, trained.ranker(), trained.ranker(swaps=2, name="rl_swap")]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A ranker's lists on a bank ``[M, k]``, their true rewards ``[M]`` and the other scores."""
+
+    lists: NDArray[np.int64]
+    reward: NDArray[np.float64]
+    scores: ListScores
+
+
+def judged(bank: Bank, requests: Sequence[Request], lists: NDArray[np.int64], reward: RewardConfig) -> Judged:
+    """Lists judged by the truth."""
+    return Judged(lists, list_rewards(bank, lists, reward), score_lists(requests, list(lists), reward))
+
+
+def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> float:
+    """Area that ``(x, y)`` points dominate above a reference point (Zitzler and Thiele, 1999), both maximised.
+
+    >>> hypervolume([(1.0, 1.0), (2.0, 0.5), (0.5, 0.5)], (0.0, 0.0))
+    1.5
+    """
+    area, height = 0.0, reference[1]
+    for x, y in sorted(points, reverse=True):
+        if x > reference[0] and y > height:
+            area += (x - reference[0]) * (y - height)
+            height = y
+    return float(area)
+
+
+def sweep_hypervolumes(
+    ndcg: NDArray[np.float64], ild: NDArray[np.float64], base_ndcg: NDArray[np.float64], rows: NDArray[np.integer]
+) -> float:
+    """Hypervolume of a sweep's means over some users: ``ndcg`` and ``ild`` ``[P, U]``, of ``P`` settings."""
+    reference = float(base_ndcg[rows].mean()) - HYPERVOLUME_BELOW, 0.0
+    means = zip(ndcg[:, rows].mean(axis=1).tolist(), ild[:, rows].mean(axis=1).tolist(), strict=True)
+    return hypervolume(list(means), reference)
+
+
+def at_weights(ranker: PolicyRanker, weight: float) -> PolicyRanker:
+    """The policy at lambda = mu = weight."""
+    return ranker.at(redundancy=weight, novelty=weight)
+
+
+def without_truth(bank: Bank) -> Bank:
+    """What a ranker is handed of a bank."""
+    return replace(bank, requests=())
