@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from transformers import CLIPVisionModel, SiglipVisionModel
 from fvrec.artifacts import digest_file
 from fvrec.errors import FvrecError
 from fvrec.vlm.published import VISION
-from fvrec.vlm.towers import Tower, normalise, to_images
+from fvrec.vlm.towers import Tower, accelerator, normalise, to_images
 
 _KINDS: dict[str, tuple[Any, tuple[float, ...], tuple[float, ...]]] = {
     "clip": (CLIPVisionModel, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
@@ -49,16 +50,19 @@ class TransformerTower:
     @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         _, mean, std = _KINDS[self.name]
-        image = normalise(to_images(pixels, self.image_size), mean, std)
+        image = normalise(to_images(pixels, self.image_size).to(self._network.device), mean, std)
         hidden = self._network(pixel_values=image).last_hidden_state  # [B, (1 +) T, D]
-        return hidden[:, -self.tokens :].half().numpy()
+        return hidden[:, -self.tokens :].half().cpu().numpy()
 
 
 class PooledTower:
-    """Another tower with every ``side`` x ``side`` square of neighbouring cells averaged into one token."""
+    """Another tower with every ``side`` x ``side`` square of neighbouring cells averaged into one token.
+
+    Tokens behind the grid (a photo's summary) stay as they are.
+    """
 
     def __init__(self, tower: Tower, side: int) -> None:
-        grid = round(tower.tokens**0.5)
+        grid = math.isqrt(tower.tokens)
         if side < 1 or grid % side:
             raise FvrecError(
                 "image tokens cannot be pooled by that",
@@ -69,8 +73,8 @@ class PooledTower:
         self.name = tower.name
         self.image_size = tower.image_size
         self.streams = tower.streams
-        self.tokens = (grid // side) ** 2
         self._tower, self._side, self._grid = tower, side, grid // side
+        self.tokens = self._grid**2 + tower.tokens - grid**2
 
     @property
     def digest(self) -> str:
@@ -78,8 +82,10 @@ class PooledTower:
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         features = self._tower.encode(pixels).astype(np.float32)
-        squares = features.reshape(len(features), self._grid, self._side, self._grid, self._side, -1)
-        return squares.mean(axis=(2, 4)).reshape(len(features), self.tokens, -1).astype(np.float16)
+        cells = (self._grid * self._side) ** 2
+        squares = features[:, :cells].reshape(len(features), self._grid, self._side, self._grid, self._side, -1)
+        pooled = squares.mean(axis=(2, 4)).reshape(len(features), self._grid**2, -1)
+        return np.concatenate([pooled, features[:, cells:]], axis=1).astype(np.float16)
 
 
 def load_transformer_tower(name: str, weights: Path | None) -> TransformerTower:
@@ -107,4 +113,4 @@ def _load_network(name: str, folder: str, _digest: str) -> Any:
     problems = {"missing": sorted(info["missing_keys"]), "left over": sorted(left_over)}
     if any(problems.values()) or info["mismatched_keys"]:
         raise FvrecError("the vision encoder's keys do not fit", where=folder, found=problems)
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(accelerator())

@@ -168,7 +168,7 @@ def test_pooling_averages_squares_of_cells(folders: dict[str, Path]) -> None:
     assert pooled.digest != plain.digest
     with pytest.raises(FvrecError, match=r"cannot be pooled.*allowed: 1, 2, 4"):
         load_tower("clip", weights=folders["minimind-v"], pool=3)
-    assert load_tower("lite2", pool=3).tokens == 9
+    assert load_tower("lite2", pool=3).tokens == 9 + 1  # and the photo as a whole
 
 
 def test_the_finer_grid_of_lite2_lies_where_the_picture_says() -> None:
@@ -176,7 +176,7 @@ def test_the_finer_grid_of_lite2_lies_where_the_picture_says() -> None:
     pixels = np.zeros((1, 260, 260, 3), dtype=np.uint8)
     pixels[0, :26, -26:] = 255
     features = tower.encode(pixels)[0]
-    assert features.shape == (81, 1536)
+    assert features.shape == (82, 1792)
     assert [cell for cell in range(81) if features[cell, 1280:1472].max() > 0] == [8]
 
 
