@@ -88,4 +88,7 @@ def with_texts(messages: Sequence[Message], change: Callable[[str], str]) -> Seq
         return messages
     title, description = texts_of(messages)
     end = user.content.removeprefix(f"{_USER_OPENING}{title}{DESCRIPTION_LABEL}{description}")
-    return [*before, replace(user, content=f"{_USER_OPENING}{change(title)}{DESCRIPTION_LABEL}{change(description)}{end}")]
+    return [
+        *before,
+        replace(user, content=f"{_USER_OPENING}{change(title)}{DESCRIPTION_LABEL}{change(description)}{end}"),
+    ]

@@ -167,7 +167,9 @@ def _field(body: Mapping[str, Any]) -> FieldCalibration:
     return made
 
 
-def _correction(shape: Sequence[float] = UNCHANGED.shape, offsets: Mapping[str, float] = UNCHANGED.offsets) -> Correction:
+def _correction(
+    shape: Sequence[float] = UNCHANGED.shape, offsets: Mapping[str, float] = UNCHANGED.offsets
+) -> Correction:
     a, b, c = (float(number) for number in shape)
     made = Correction((a, b, c), {str(value): float(offset) for value, offset in offsets.items()})
     if not (a >= 0 and b >= 0 and all(map(math.isfinite, (a, b, c, *made.offsets.values())))):

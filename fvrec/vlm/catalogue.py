@@ -97,10 +97,12 @@ def _products(
 
 def _text(given: object, number: int) -> str:
     """A title or description; None, and the NaN that stands for it in a table's column, are no text."""
-    if given is None or given != given:  # noqa: PLR0124 - what NaN is known by
+    if given is None or given != given:
         return ""
     if not isinstance(given, str):
-        raise FvrecError("a title or description is no text", where=f"product {number}", found=repr(given), allowed="str")
+        raise FvrecError(
+            "a title or description is no text", where=f"product {number}", found=repr(given), allowed="str"
+        )
     return given
 
 

@@ -22,8 +22,8 @@ from fvrec.vlm.extract import Extractor
 from fvrec.vlm.images import HeldFeatures
 from fvrec.vlm.model import new_model
 from fvrec.vlm.samples import Sample
-from fvrec.vlm.tokenizer import IMAGE_TOKEN, constant_texts, enum_values, extend_tokenizer, token_id
 from fvrec.vlm.stream import in_folder
+from fvrec.vlm.tokenizer import IMAGE_TOKEN, constant_texts, enum_values, extend_tokenizer, token_id
 from fvrec.vlm.towers import load_tower
 
 from . import tokenizers
@@ -78,7 +78,9 @@ def extractor_like(preset: str, encoder: Encoder) -> Extractor:
     model = new_model(
         size, load_tower("lite0"), vocabulary=len(encoder.tokenizer), image_token_id=image, seed=len(preset)
     )
-    return Extractor("base", model.eval().requires_grad_(False), replace(encoder, max_length=PRESETS[preset].max_length))
+    return Extractor(
+        "base", model.eval().requires_grad_(False), replace(encoder, max_length=PRESETS[preset].max_length)
+    )
 
 
 @pytest.mark.parametrize("preset", PRESETS)
