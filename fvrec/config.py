@@ -227,13 +227,16 @@ class Settings(BaseSettings):
     expected: bool | None = None
     """Whether constraints count by the confidence of what was read; None: as tuned."""
     weights: Path | None = None
+    pool: int | None = Field(default=None, ge=1)
+    """Side of the square of neighbouring image tokens that are averaged into one; None: as the preset says."""
     processes: int = Field(default=1, ge=1)
     """Processes that train together, by ``torchrun``."""
 
     @property
     def budget(self) -> Preset:
-        """The row of the preset table."""
-        return get_preset(self.preset)
+        """The row of the preset table, with the image tokens that were asked for."""
+        preset = get_preset(self.preset)
+        return preset if self.pool is None else replace(preset, pool=self.pool)
 
     @property
     def data(self) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 from transformers import CLIPVisionModel, SiglipVisionModel
 
 from fvrec.artifacts import digest_file
@@ -58,34 +59,45 @@ class TransformerTower:
 class PooledTower:
     """Another tower with every ``side`` x ``side`` square of neighbouring cells averaged into one token.
 
-    Tokens behind the grid (a photo's summary) stay as they are.
+    Where the grid is no multiple of ``side``, the squares overlap at their edges: 7 x 7 cells become 4 x 4, 3 x 3,
+    2 x 2 or 1 x 1 tokens by sides of 2, 3, 4 and 7. Tokens behind the grid (a photo's summary) stay as they are.
     """
 
     def __init__(self, tower: Tower, side: int) -> None:
         grid = math.isqrt(tower.tokens)
-        if side < 1 or grid % side:
+        if not 1 <= side <= grid:
             raise FvrecError(
                 "image tokens cannot be pooled by that",
                 where=f"tower {tower.name}",
                 found=side,
-                allowed=[factor for factor in range(1, grid + 1) if grid % factor == 0],
+                allowed=f"1 to {grid}",
             )
         self.name = tower.name
         self.image_size = tower.image_size
         self.streams = tower.streams
-        self._tower, self._side, self._grid = tower, side, grid // side
+        self._tower, self._cells, self._grid = tower, grid, -(-grid // side)
         self.tokens = self._grid**2 + tower.tokens - grid**2
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(f"{self._tower.digest}/pool{self._side}".encode()).hexdigest()
+        return hashlib.sha256(f"{self._tower.digest}/grid{self._grid}".encode()).hexdigest()
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        features = self._tower.encode(pixels).astype(np.float32)
-        cells = (self._grid * self._side) ** 2
-        squares = features[:, :cells].reshape(len(features), self._grid, self._side, self._grid, self._side, -1)
-        pooled = squares.mean(axis=(2, 4)).reshape(len(features), self._grid**2, -1)
-        return np.concatenate([pooled, features[:, cells:]], axis=1).astype(np.float16)
+        features = torch.from_numpy(self._tower.encode(pixels))
+        cells = features[:, : self._cells**2].float().unflatten(1, (self._cells, self._cells))
+        squares = functional.adaptive_avg_pool2d(cells.permute(0, 3, 1, 2), self._grid).flatten(2).transpose(1, 2)
+        return torch.cat([squares.half(), features[:, self._cells**2 :]], dim=1).contiguous().numpy()
+
+
+def pooled_by(tokens: int, tower: Tower) -> Tower:
+    """The tower with so many tokens an image, as a model was trained behind it. FvrecError when it cannot give them."""
+    if tokens == tower.tokens:
+        return tower
+    fitting = (PooledTower(tower, side) for side in range(2, math.isqrt(tower.tokens) + 1))
+    found = next((pooled for pooled in fitting if pooled.tokens == tokens), None)
+    if found is None:
+        raise FvrecError("the tower gives no such number of tokens", where=f"tower {tower.name}", found=tokens)
+    return found
 
 
 def load_transformer_tower(name: str, weights: Path | None) -> TransformerTower:
