@@ -169,7 +169,8 @@ def _roles(operators: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
 def _target(entry: Entry | None) -> Target:
     if entry is None:
         return Target(2, None)
-    return Target(int(entry.inflected), frozenset(entry.values.items()) or None)
+    said = bool(entry.values) or any(role.startswith("negate") for role in entry.roles)
+    return Target(int(entry.inflected or not said), frozenset(entry.values.items()) or None)
 
 
 def _plurals(phrase: str) -> tuple[str, ...]:
