@@ -187,7 +187,8 @@ class _Merge:
         """ "green except olive": olive is a green, and the schema knows no shades; green stays wanted."""
         if len(mention.values) != 1 or (mention.field, False, *mention.values) not in self._fresh:
             return False
-        wished = self._said.get((mention.field, False), {}).get(*mention.values)
+        (value,) = mention.values
+        wished = self._said.get((mention.field, False), {}).get(value)
         named = wished.words if wished is not None else ()
         return any(map(is_general, named)) and not is_general(text[mention.start : mention.end])
 

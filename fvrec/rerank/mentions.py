@@ -56,7 +56,7 @@ def read_request(tokens: Sequence[Token]) -> Request:
     said = _Said()
     dropped: set[str] = set()
     added: set[str] = set()
-    opens_with_join = bool(tokens) and tokens[0].has("join")
+    opens_with_join = bool(tokens) and tokens[0].has("join") and not tokens[0].has("settle")
     for clause in split_clauses(tokens):
         named = dropped_fields(clause)
         dropped |= named
@@ -108,10 +108,12 @@ class _ClauseReader:
     given_up: int = 0
     preferring: bool = False
     faces_unknown: bool = False
+    last_noun: int = -1
 
     def read(self) -> list[Mention]:
         self.preferring = any(token.has("soft") for token in self.clause)
         last_value = max((at for at, token in enumerate(self.clause) if token.values), default=-1)
+        self.last_noun = max((at for at, token in enumerate(self.clause) if CATEGORY in token.values), default=-1)
         for at, token in enumerate(self.clause):
             if token.values:
                 self._value(token)
@@ -155,7 +157,7 @@ class _ClauseReader:
 
     def _describes_a_noun(self, at: int, token: Token) -> bool:
         """不要太露的派对裙: what is too much is described up to 的, and the noun comes behind it."""
-        return token.word == "的" and any(CATEGORY in later.values for later in self.clause[at + 1 :])
+        return token.word == "的" and at < self.last_noun
 
     def _exclude_glued(self, named: Token) -> None:
         """ "wool-free": nothing but the word right before it."""
@@ -228,9 +230,9 @@ class _ClauseReader:
         gently = token.has("negate_before_softly")
         if not (gently or token.has("negate_before")) or not self.found or self._faces_unknown(at):
             return False
-        if at < last_value and not self._ends_at_blank(at):
-            if not token.has("negate_suffix") or self.mode == "exclude":
-                return False
+        glued = token.has("negate_suffix") and self.mode != "exclude"
+        if at < last_value and not glued and not self._ends_at_blank(at):
+            return False
         self._exclude_before("soft" if gently else "hard")
         return True
 
