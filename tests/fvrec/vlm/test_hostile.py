@@ -88,7 +88,7 @@ def test_every_input_gets_a_valid_answer(preset: str, encoders: dict[str, Encode
     kind = "own" if PRESETS[preset].llm.bpe_vocabulary else "extended"
     photos = [PHOTOS[number % len(PHOTOS)] for number in range(len(TITLES))]
     extractor = extractor_like(preset, encoders[kind])
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", "bfloat16") if preset in ("smoke", "smollm2") else ("float32",):
         readings = replace(extractor, precision=precision).extract(photos, TITLES, TITLES[::-1])  # type: ignore[arg-type]
         for reading, title in zip(readings, TITLES, strict=True):
             parsed = parse_answer(reading.prediction.raw_output)
