@@ -34,7 +34,7 @@ from fvrec.vlm.images import ImageInput
 from fvrec.vlm.model import MiniMindVLM, load_model
 from fvrec.vlm.samples import Sample
 from fvrec.vlm.tokenizer import load_tokenizer
-from fvrec.vlm.towers import Tower, load_tower
+from fvrec.vlm.towers import Tower, accelerator, load_tower
 from fvrec.vlm.transformer_tower import pooled_by
 from fvrec.vlm.weights import apply_adapter
 
@@ -88,7 +88,7 @@ class Extractor:
         model = load_model(base)
         if adapter is not None:
             model = apply_adapter(model, adapter)
-        model.eval().requires_grad_(False)
+        model.eval().requires_grad_(False).to(accelerator())
         return cls(name, model, Encoder(load_tokenizer(tokenizer), model.config.visual_positions, max_length))
 
     def extract(
