@@ -83,10 +83,11 @@ class PooledTower:
         return hashlib.sha256(f"{self._tower.digest}/grid{self._grid}".encode()).hexdigest()
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        features = torch.from_numpy(self._tower.encode(pixels))
-        cells = features[:, : self._cells**2].float().unflatten(1, (self._cells, self._cells))
-        squares = functional.adaptive_avg_pool2d(cells.permute(0, 3, 1, 2), self._grid).flatten(2).transpose(1, 2)
-        return torch.cat([squares.half(), features[:, self._cells**2 :]], dim=1).contiguous().numpy()
+        features = torch.from_numpy(self._tower.encode(pixels)).float()
+        grid, behind = features.split([self._cells**2, features.shape[1] - self._cells**2], dim=1)
+        cells = grid.unflatten(1, (self._cells, self._cells)).permute(0, 3, 1, 2)
+        squares = functional.adaptive_avg_pool2d(cells, self._grid).flatten(2).transpose(1, 2)
+        return torch.cat([squares, behind], dim=1).half().numpy()
 
 
 def pooled_by(tokens: int, tower: Tower) -> Tower:
