@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from fvrec.records import Prediction
 
 if TYPE_CHECKING:
     from fvrec.vlm.extract import Extractor
-    from fvrec.vlm.towers import Tower
 
 ADAPTERS = {"base": None, "sft": "sft", "lora": "sft_lora"}
 """Model -> folder of its adapter in ``outputs/adapters``; the base has none."""
@@ -22,10 +20,9 @@ ADAPTERS = {"base": None, "sft": "sft", "lora": "sft_lora"}
 class PictureReader:
     """One model, loaded when it is first needed. Safe to share between threads: one picture is read at a time."""
 
-    def __init__(self, settings: Settings, model: str, tower: Tower) -> None:
+    def __init__(self, settings: Settings, model: str) -> None:
         self._settings = settings
         self._model = model
-        self._tower = tower
         self._extractor: Extractor | None = None
         self._lock = Lock()
 
@@ -41,11 +38,8 @@ class PictureReader:
         decode_upload(data)
         if not self.available:
             return None
-        from fvrec.vlm.features import FeatureCache
-
-        with self._lock, TemporaryDirectory() as folder:
-            cache = FeatureCache(Path(folder), self._tower)
-            return self._loaded().extract([data], cache=cache)[0].prediction
+        with self._lock:
+            return self._loaded().extract([data])[0].prediction
 
     def _loaded(self) -> Extractor:
         from fvrec.vlm.extract import Extractor

@@ -139,7 +139,7 @@ class DemoService:
 
         with self._lock:
             if (source, model) not in self._readers:
-                self._readers[source, model] = PictureReader(self._settings, model, self._tower_of(source))
+                self._readers[source, model] = PictureReader(self._settings, model)
             return self._readers[source, model]
 
     def _weights(self) -> ScoreWeights:

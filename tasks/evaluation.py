@@ -73,7 +73,7 @@ def _fitted(calibration: Calibration, model: str) -> list[Metric]:
     return [
         Metric(
             "extraction", name, getattr(one, name), split="val", model=model, inputs=inputs, mode="constrained",
-            field=field, n=one.items,
+            field=field, n=one.items, params={"correction": one.correction.form} if name == "temperature" else {},
         )
         for inputs, fields in calibration.variants.items()
         for field, one in fields.items()
