@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,7 @@ class Table:
 def run_query(
     connection: duckdb.DuckDBPyConnection,
     sql: str,
-    parameters: Sequence[object] = (),
+    parameters: Sequence[object] | Mapping[str, object] = (),
     *,
     max_rows: int | None = None,
     timeout_s: float | None = None,
@@ -48,7 +48,7 @@ def run_query(
     """
     statement = _only_query(sql)
     with _deadline(connection, timeout_s), _explained(sql, timeout_s):
-        connection.execute(statement, list(parameters))
+        connection.execute(statement, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
         columns = tuple(column[0] for column in connection.description or ())
         rows = connection.fetchall() if max_rows is None else connection.fetchmany(max_rows + 1)
     truncated = max_rows is not None and len(rows) > max_rows

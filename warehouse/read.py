@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -204,7 +204,7 @@ class Warehouse:
     def query(
         self,
         sql: str,
-        parameters: Sequence[object] = (),
+        parameters: Sequence[object] | Mapping[str, object] = (),
         *,
         max_rows: int | None = None,
         timeout_s: float | None = None,
