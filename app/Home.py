@@ -11,21 +11,21 @@ from app import frame, views
 from app.words import LANGUAGE_NAMES, say
 
 PAGES = (
-    ("shop", "🛍️"),
-    ("extraction", "🔎"),
-    ("trade_off", "⚖️"),
-    ("catalogue", "🗂️"),
-    ("sql", "🧮"),
-    ("runs", "🧾"),
+    ("shop", ":material/storefront:"),
+    ("extraction", ":material/image_search:"),
+    ("trade_off", ":material/balance:"),
+    ("catalogue", ":material/inventory_2:"),
+    ("sql", ":material/database:"),
+    ("runs", ":material/history:"),
 )
 
 
 def main() -> None:
     """Header, navigation, and the page that was chosen."""
-    st.set_page_config(page_title="fvrec", page_icon="👗", layout="wide")
+    st.set_page_config(page_title="fvrec", page_icon=":material/styler:", layout="wide")
     views.style()
     tongue = frame.language()
-    folder = Path(__file__).parent / "pages"
+    folder = Path(__file__).parent / "screens"
     pages = [
         st.Page(folder / f"{name}.py", title=say(f"page_{name}", tongue), icon=icon, default=name == "shop")
         for name, icon in PAGES

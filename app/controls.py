@@ -22,14 +22,23 @@ _LONGEST_LIST = 30
 def query(sources: tuple[str, ...], language: Language) -> Query:
     """What the controls say, without words yet."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
-        source = st.selectbox(say("source", language), sources, key="source") if len(sources) > 1 else sources[0]
-        model = choice("model", MODELS, MODEL_NAMES, "lora", language)
         strategy = choice("strategy", STRATEGIES, STRATEGY_NAMES, "base_rank", language)
         diversity = st.slider(
-            say("diversity", language), 0.0, 1.0, DIVERSITY, 0.05, key="diversity", width=200,
-            help=say("diversity_help", language), disabled=strategy == "base_rank" and _view() == "list",
+            say("diversity", language),
+            0.0,
+            1.0,
+            DIVERSITY,
+            0.05,
+            key="diversity",
+            width=200,
+            help=say("diversity_help", language),
+            disabled=strategy == "base_rank" and _view() == "list",
         )
-        k = st.slider(say("k", language), 1, _LONGEST_LIST, 10, key="k", width=200)
+        # Seldom changed, and a phone has little room: behind a button.
+        with st.popover(say("options", language), icon=":material/tune:"):
+            source = st.selectbox(say("source", language), sources, key="source") if len(sources) > 1 else sources[0]
+            model = choice("model", MODELS, MODEL_NAMES, "lora", language)
+            k = st.slider(say("k", language), 1, _LONGEST_LIST, 10, key="k")
     return Query(source=source, model=model, strategy=strategy, k=k, diversity=diversity)
 
 

@@ -43,9 +43,7 @@ def confusion(warehouse: Warehouse, source: str, chosen: Sequence[str], settings
     """The heat map of one field: rows are what is true."""
     import altair as alt
 
-    fields = [
-        row[3] for row in questions.confusion_variants(warehouse, source).rows if tuple(row[:3]) == tuple(chosen)
-    ]
+    fields = [row[3] for row in questions.confusion_variants(warehouse, source).rows if tuple(row[:3]) == tuple(chosen)]
     if not fields:
         st.info(say("no_confusion", language))
         return
@@ -114,12 +112,19 @@ def upload(source: str, settings: Settings, language: Language) -> None:
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         model = st.segmented_control(
-            say("model", language), MODELS, default="lora", required=True, format_func=MODEL_NAMES.__getitem__,
+            say("model", language),
+            MODELS,
+            default="lora",
+            required=True,
+            format_func=MODEL_NAMES.__getitem__,
             key="upload_model",
         )
         title = st.text_input(say("title", language), key="upload_title", max_chars=200)
     file = st.file_uploader(
-        say("photo", language), type=["jpg", "jpeg", "png", "webp"], max_upload_size=MAX_UPLOAD_MB, key="upload",
+        say("photo", language),
+        type=["jpg", "jpeg", "png", "webp"],
+        max_upload_size=MAX_UPLOAD_MB,
+        key="upload",
         help=say("picture_help", language),
     )
     if file is None:

@@ -31,8 +31,21 @@ def feed(query: Query, service: DemoService, language: Language) -> None:
             card = service.card(query, item_id)
             views.card(card, query, service, language)
             with st.container(horizontal=True, key="answer"):
-                st.button(f"👍 {say('like', language)}", key="like", type="primary", on_click=_keep, args=(answers.like(item_id),))
-                st.button(f"⏭️ {say('skip', language)}", key="skip", on_click=_keep, args=(answers.skip(item_id),))
+                st.button(
+                    say("like", language),
+                    icon=":material/thumb_up:",
+                    key="like",
+                    type="primary",
+                    on_click=_keep,
+                    args=(answers.like(item_id),),
+                )
+                st.button(
+                    say("skip", language),
+                    icon=":material/skip_next:",
+                    key="skip",
+                    on_click=_keep,
+                    args=(answers.skip(item_id),),
+                )
     if answers.seen:
         st.button(say("feed_again", language), key="feed_again", type="tertiary", on_click=_keep, args=(Answers(),))
     _liked(query, answers, service, language)

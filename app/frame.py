@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def run(body: Callable[[Settings, Language], None]) -> None:
-    """A page's body. An error that the visitor can mend is said in words; any other goes to the log, never to the page."""
+    """A page's body. An error that the visitor can mend is said in words; any other goes to the log."""
     tongue = language()
     try:
         body(Settings(), tongue)

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from fvrec.rerank.constraints import Language
 
 PAGE_WORDS: Mapping[str, Mapping[Language, str]] = {
-    "no_items": {"en": "There is no catalogue yet: `fvrec ingest` reads one in.", "zh": "还没有商品库：用 `fvrec ingest` 导入。"},
+    "no_items": {
+        "en": "There is no catalogue yet: `fvrec ingest` reads one in.",
+        "zh": "还没有商品库：用 `fvrec ingest` 导入。",
+    },
     "leaderboard": {"en": "Which model reads best?", "zh": "哪个模型读得最好？"},
     "no_extraction": {
         "en": "No model has been scored yet: `fvrec run` (or `fvrec extract`) does it.",
@@ -43,7 +46,7 @@ PAGE_WORDS: Mapping[str, Mapping[Language, str]] = {
     "parse_ok": {"en": "The strict parser accepts it.", "zh": "严格解析通过。"},
     "constrained_output": {"en": "Chosen within the schema", "zh": "受模式约束的输出"},
     "trade_off_help": {
-        "en": "Each point is a way to order lists: right is more relevant, up is more varied. Click one, or choose it below.",
+        "en": "Each point is a way to order lists: right: more relevant, up: more varied. Click one, or choose below.",
         "zh": "每个点是一种排序方式：越靠右越相关，越靠上越多样。点击或在下方选择。",
     },
     "no_trade_off": {
@@ -67,7 +70,7 @@ PAGE_WORDS: Mapping[str, Mapping[Language, str]] = {
     "items": {"en": "items", "zh": "商品数"},
     "spread_alt": {"en": "Items by {field}", "zh": "按{field}统计的商品数"},
     "sql_help": {
-        "en": "One read-only query on the published snapshot; at most {rows} rows and {seconds} s. It reaches no other file.",
+        "en": "One read-only query on the published snapshot: at most {rows} rows, {seconds} s, no other file.",
         "zh": "对已发布快照的一条只读查询，最多 {rows} 行、{seconds} 秒，不能访问其他文件。",
     },
     "sql_examples": {"en": "Questions", "zh": "问题示例"},
@@ -77,7 +80,10 @@ PAGE_WORDS: Mapping[str, Mapping[Language, str]] = {
     "sql_rows": {"en": "{rows} rows", "zh": "{rows} 行"},
     "sql_more": {"en": "The first {rows} rows; there are more.", "zh": "仅显示前 {rows} 行。"},
     "columns": {"en": "Tables, views and what their columns mean", "zh": "表、视图与各列含义"},
-    "no_runs": {"en": "Nothing has run yet: `fvrec run` is the whole loop.", "zh": "还没有运行记录：`fvrec run` 执行完整流程。"},
+    "no_runs": {
+        "en": "Nothing has run yet: `fvrec run` is the whole loop.",
+        "zh": "还没有运行记录：`fvrec run` 执行完整流程。",
+    },
     "stage": {"en": "Stage", "zh": "阶段"},
     "run": {"en": "Configuration of run", "zh": "运行配置"},
     "prefect_ui": {"en": "Open the Prefect UI", "zh": "打开 Prefect 界面"},

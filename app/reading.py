@@ -37,7 +37,7 @@ class PictureReader:
         return all(folder.is_dir() for folder in [*folders, *([adapter] if adapter else [])])
 
     def read(self, data: bytes, mode: Mode = "constrained", title: str = "") -> Prediction | None:
-        """What the model writes on the picture (and title); None where it is not available. FvrecError on a bad picture."""
+        """What the model writes on the picture (and title); None without its files. FvrecError on a bad picture."""
         decode_upload(data)
         if not self.available:
             return None

@@ -138,8 +138,14 @@ class DemoService:
         row = everything.item_ids.index(item_id)
         alone = FixedStore(_rows(everything, [row]))
         answer = ask(
-            alone, query.text, ranker=ranker_for("base_rank", 0, policy_dir(self._settings)), k=1,
-            standing=query.standing, pictured=self.pictured(query), language=query.language, weights=self._weights(),
+            alone,
+            query.text,
+            ranker=ranker_for("base_rank", 0, policy_dir(self._settings)),
+            k=1,
+            standing=query.standing,
+            pictured=self.pictured(query),
+            language=query.language,
+            weights=self._weights(),
         )
         return Card(answer.ranked[0], shelf.predictions[item_id])
 

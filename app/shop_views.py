@@ -25,11 +25,14 @@ def said(talk: Talk, language: Language) -> None:
     """The last turns, and a way to begin anew."""
     with st.container(horizontal=True, vertical_alignment="center", key="said"):
         turns = " → ".join(views.plain(turn) for turn in talk.said[-_SAID:])
-        st.markdown(f"💬 {turns}" if turns else "🖼️", width="content")
+        st.markdown(f":material/chat: {turns}" if turns else ":material/image:", width="content")
         st.button(say("start_over", language), key="start_over", type="tertiary", on_click=_set, args=(Talk(),))
         if talk.picture is not None:
             st.button(
-                say("drop_picture", language), key="drop_picture", type="tertiary", on_click=_set,
+                say("drop_picture", language),
+                key="drop_picture",
+                type="tertiary",
+                on_click=_set,
                 args=(talk.without_picture(),),
             )
 
@@ -64,7 +67,7 @@ def _worded(one: Constraint, language: Language) -> str:
 
     sign, color = ("⊘", "red") if one.excluded else ("✓", "green")
     soft = f" ({say('soft', language)})" if one.strength == "soft" else ""
-    seen = "🖼️ " if one.origin == "picture" else ""
+    seen = ":material/image: " if one.origin == "picture" else ""
     return f":{color}[{sign} {seen}{views.plain(describe(one, language))}{soft}]"
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _STYLE = """<style>
 .stMainBlockContainer { padding-top: 3.5rem; }
-.st-key-cards, .st-key-gallery, .st-key-shelf { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: 1rem; }
+.st-key-cards, .st-key-gallery, .st-key-shelf { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); }
 .st-key-cards > *, .st-key-gallery > *, .st-key-shelf > * { width: 100%; min-width: 0; }
 .st-key-cards img { border-radius: .5rem; width: 100%; }
 .st-key-pills button { min-height: 1.9rem; padding: 0 .6rem; border-radius: 1rem; }
@@ -127,7 +128,10 @@ def card(one: Card, query: Query, service: DemoService, language: Language) -> N
         with st.container(horizontal=True):
             if picture is not None:
                 st.button(
-                    say("more_like", language), key=f"more_{ranked.item.item_id}", type="tertiary", on_click=_like,
+                    say("more_like", language),
+                    key=f"more_{ranked.item.item_id}",
+                    type="tertiary",
+                    on_click=_like,
                     args=(service.photo, ranked.item),
                 )
                 _evidence(one, query, service, language)
@@ -148,8 +152,12 @@ def _evidence(one: Card, query: Query, service: DemoService, language: Language)
     item = one.ranked.item
     with st.popover(say("evidence", language)):
         field = st.selectbox(
-            say("evidence_field", language), FIELDS, index=None, key=f"evidence_{item.item_id}",
-            format_func=lambda name: field_word(name, language), placeholder=say("evidence_none", language),
+            say("evidence_field", language),
+            FIELDS,
+            index=None,
+            key=f"evidence_{item.item_id}",
+            format_func=lambda name: field_word(name, language),
+            placeholder=say("evidence_none", language),
         )
         if field is None:
             return

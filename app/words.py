@@ -101,6 +101,7 @@ _SHOP: Mapping[str, Mapping[Language, str]] = {
         "en": "0: relevance alone. 1: as varied as the list can be. MMR and RL answer every position; Base has none.",
         "zh": "0：只看相关。1：尽量多样。MMR 与 RL 随之变化，Base 不受影响。",
     },
+    "options": {"en": "Model, length", "zh": "模型与数量"},
     "view": {"en": "View", "zh": "显示方式"},
     "view_list": {"en": "List", "zh": "列表"},
     "view_compare": {"en": "Base | MMR | RL", "zh": "Base | MMR | RL"},

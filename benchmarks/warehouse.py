@@ -4,7 +4,8 @@
 attribute rows, as many rows of what one model read of them, and the metrics of many runs; publishes it; and asks the
 snapshot. Keys: ``leaderboard_s`` (the whole view, the slowest of five readings), ``filter_top100_s`` (the 100 items
 that meet most of a request, the slowest of the requests), ``publish_s`` (one publication), ``publish_disk_ratio`` (the
-most disk that folder held meanwhile beside the live file, over the live file's size). Exit code 1 when a bound is missed.
+most disk that folder held meanwhile, the live file
+included, over the live file's size). Exit code 1 when a bound is missed.
 """
 
 from __future__ import annotations
@@ -62,16 +63,15 @@ def _make_items(connection: duckdb.DuckDBPyConnection, items: int) -> None:
     for number, field in enumerate(FIELDS):
         connection.execute(
             """INSERT INTO item_attributes
-            SELECT source, item_id, ?, list_extract(?, 1 + (hash(item_id, ?) % len(?))::INTEGER), 'source' FROM items""",
+            SELECT source, item_id, ?, list_extract(?, 1 + (hash(item_id, ?) % len(?))::INTEGER), 'source'
+            FROM items""",
             [field, list(VALUES[field]), number, list(VALUES[field])],
         )
 
 
 def _make_readings(connection: duckdb.DuckDBPyConnection) -> None:
     variant = "'extract', item_id, 'lora', 'image_title', 'constrained'"
-    connection.execute(
-        f"INSERT INTO predictions SELECT {variant}, repeat('x', 250), true, true, '', '' FROM items"
-    )
+    connection.execute(f"INSERT INTO predictions SELECT {variant}, repeat('x', 250), true, true, '', '' FROM items")
     connection.execute(
         f"""INSERT INTO predicted_attributes
         SELECT {variant}, field, "value", 0.3 + 0.7 * (hash(item_id, field) % 1000) / 1000 FROM item_attributes"""
@@ -189,7 +189,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="where the numbers go")
     parser.add_argument("--items", type=int, default=1_000_000, help="ten attribute rows each")
-    parser.add_argument("--folder", type=Path, help="where the warehouse is made for the while [the system's temporary folder]")
+    parser.add_argument(
+        "--folder", type=Path, help="where the warehouse is made for the while [the system's temporary folder]"
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         found = measure(options.items, Path(folder))

@@ -23,9 +23,14 @@ def as_text(table: Table) -> str:
     """Columns under their names, numbers to the right."""
     rows = [table.columns, *(tuple("" if cell is None else str(cell) for cell in row) for row in table.rows)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(table.columns))]
-    numbers = [all(isinstance(row[at], (int, float)) or row[at] is None for row in table.rows) for at in range(len(widths))]
+    numbers = [
+        all(isinstance(row[at], (int, float)) or row[at] is None for row in table.rows) for at in range(len(widths))
+    ]
     lines = [
-        "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numbers))
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numbers, strict=True)
+        )
         for row in rows
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))

@@ -88,7 +88,7 @@ def _is_compact(connection: duckdb.DuckDBPyConnection, live: Path) -> bool:
 
 
 def _clone(live: Path, target: Path) -> None:
-    """By another process: closing a file gives up every lock that this one has on it, and the attached database has one.
+    """By another process: closing a file gives up every lock that this one has on it, the database's among them.
 
     No writer comes in between, as the database is attached for reading.
     """

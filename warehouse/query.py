@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
@@ -80,7 +80,7 @@ def run_arrow(
     with _deadline(connection, timeout_s), _explained(sql, timeout_s):
         connection.execute(statement)
         batches, rows = list[pa.RecordBatch](), 0
-        with connection.to_arrow_reader(min(max_rows + 1, _BATCH_ROWS)) as reader:
+        with cast(pa.RecordBatchReader, connection.to_arrow_reader(min(max_rows + 1, _BATCH_ROWS))) as reader:
             for batch in reader:
                 batches.append(batch)
                 rows += batch.num_rows

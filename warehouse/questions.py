@@ -42,7 +42,8 @@ def confusion(warehouse: Warehouse, source: str, variant: Sequence[str], field: 
 
 def reliability(warehouse: Warehouse, source: str, variant: Sequence[str]) -> Table:
     """Points of the reliability diagram over all fields: confidence kind, mean confidence, share right, answers."""
-    sql = """SELECT params ->> 'confidence' AS kind, x AS confidence, y AS accuracy, CAST(params ->> 'n' AS INTEGER) AS n
+    sql = """SELECT params ->> 'confidence' AS kind, x AS confidence, y AS accuracy,
+            CAST(params ->> 'n' AS INTEGER) AS n
         FROM curves JOIN latest_runs USING (run_id)
         WHERE source = ? AND curve = 'reliability' AND params ->> 'field' = '' AND params ->> 'split' = 'test'
             AND params ->> 'model' = ? AND params ->> 'inputs' = ? AND params ->> 'mode' = ?
@@ -66,7 +67,8 @@ wrong AS (
 ),
 failures AS (
     SELECT asked.item_id, coalesce(nullif(error_class, ''), 'attribute_confused') AS class,
-        CASE WHEN schema_valid THEN wrong.what ELSE error END AS detail, raw_output, coalesce(wrong.fields, 99) AS weight
+        CASE WHEN schema_valid THEN wrong.what ELSE error END AS detail, raw_output,
+        coalesce(wrong.fields, 99) AS weight
     FROM asked LEFT JOIN wrong USING (item_id)
     WHERE NOT schema_valid OR wrong.item_id IS NOT NULL
 )
@@ -75,16 +77,18 @@ failures AS (
 
 def failure_classes(warehouse: Warehouse, source: str, variant: Sequence[str]) -> Table:
     """class, items: how many answers of a variant failed in which way, on items of val and test."""
-    return warehouse.query(f"{_WRONG} SELECT class, count(*) AS items FROM failures GROUP BY class ORDER BY items DESC",
-        _named(source, variant))
+    return warehouse.query(
+        _WRONG + "SELECT class, count(*) AS items FROM failures GROUP BY class ORDER BY items DESC",  # noqa: S608
+        _named(source, variant),
+    )
 
 
 def failures(warehouse: Warehouse, source: str, variant: Sequence[str], kind: str, limit: int) -> Table:
     """item_id, title, image_path, detail, raw_output of the worst failures of one class."""
-    sql = f"""{_WRONG} SELECT f.item_id, title, image_path, detail, raw_output
+    sql = """SELECT f.item_id, title, image_path, detail, raw_output
         FROM failures AS f JOIN present_items AS i ON i.source = $source AND i.item_id = f.item_id
         WHERE class = $class ORDER BY weight DESC, f.item_id LIMIT $limit"""
-    return warehouse.query(sql, {**_named(source, variant), "class": kind, "limit": limit})
+    return warehouse.query(_WRONG + sql, {**_named(source, variant), "class": kind, "limit": limit})
 
 
 def extraction_variants(warehouse: Warehouse, source: str) -> Table:

@@ -60,7 +60,7 @@ def test_parquet_keeps_the_types(say: Any, tmp_path: Path) -> None:
 
 
 def test_a_table_is_capped_and_says_so(say: Any, tmp_path: Path) -> None:
-    code, out, err = say("from items")
+    code, _, err = say("from items")
     assert code == 0
     assert "first 100 rows" in err
     assert say("from items", "--format", "csv", "--max-rows", "7")[1].count(b"\n") == 8

@@ -23,8 +23,12 @@ def body(settings: Settings, language: Language) -> None:
     st.caption(say("sql_help", language, rows=MAX_ROWS, seconds=f"{TIMEOUT_S:g}"))
     examples = dict(questions.views(warehouse).rows)
     chosen = st.selectbox(
-        say("sql_examples", language), list(examples), index=None, key="sql_example",
-        format_func=lambda name: f"{name}: {examples[name]}", placeholder=say("sql_choose", language),
+        say("sql_examples", language),
+        list(examples),
+        index=None,
+        key="sql_example",
+        format_func=lambda name: f"{name}: {examples[name]}",
+        placeholder=say("sql_choose", language),
     )
     if chosen is not None and st.session_state.get("sql_shown") != chosen:
         st.session_state["sql_shown"] = chosen

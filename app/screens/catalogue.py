@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import frame, tables, views
@@ -35,7 +37,11 @@ def body(settings: Settings, language: Language) -> None:
 def _products(warehouse: Warehouse, source: str, settings: Settings, language: Language) -> None:
     words = st.text_input(say("title_has", language), key="title_has", max_chars=100).strip()
     fields = st.pills(
-        say("filter_by", language), FIELDS, selection_mode="multi", default=["category", "color"], key="filters",
+        say("filter_by", language),
+        FIELDS,
+        selection_mode="multi",
+        default=["category", "color"],
+        key="filters",
         format_func=lambda one: field_word(one, language),
     )
     wanted = {}
@@ -43,8 +49,11 @@ def _products(warehouse: Warehouse, source: str, settings: Settings, language: L
         for field in fields:
             values = [row[0] for row in questions.distribution(warehouse, source, field).rows]
             wanted[field] = st.multiselect(
-                field_word(field, language), values, key=f"filter_{field}", width=220,
-                format_func=lambda value, field=field: value_word(field, value, language),
+                field_word(field, language),
+                values,
+                key=f"filter_{field}",
+                width=220,
+                format_func=partial(_word, field, language),
             )
     number = int(st.session_state.get("shelf_page", 1))
     found = questions.browse(warehouse, source, wanted, words, limit=_PAGE, offset=_PAGE * (number - 1))
@@ -62,6 +71,10 @@ def _products(warehouse: Warehouse, source: str, settings: Settings, language: L
                 views.photo(settings, path, title or item_id, language)
                 st.markdown(f"**{views.plain(title or item_id)}**")
                 st.caption(f"{views.plain(item_id)} · {split}  \n{views.plain(attributes or '')}")
+
+
+def _word(field: str, language: Language, value: str) -> str:
+    return value_word(field, value, language)
 
 
 def _spread(warehouse: Warehouse, source: str, language: Language) -> None:

@@ -60,7 +60,11 @@ def _curves(points: pd.DataFrame, language: Language) -> object:
     line = base.transform_filter("isValid(datum.trade_off)").mark_line().encode(order="trade_off:Q")
     dots = base.mark_point(filled=True, size=90).encode(opacity=alt.condition(pick, alt.value(1), alt.value(0.4)))
     return st.altair_chart(
-        line + dots.add_params(pick), width="stretch", on_select="rerun", key="curves", alt=say("trade_off_alt", language)
+        line + dots.add_params(pick),
+        width="stretch",
+        on_select="rerun",
+        key="curves",
+        alt=say("trade_off_alt", language),
     )
 
 
@@ -98,7 +102,9 @@ def _live(row: pd.Series, source: str, settings: Settings, language: Language) -
         return
     text = st.text_input(say("ask", language), say("trade_off_wish", language), key="trade_off_text", max_chars=500)
     position = row["trade_off"]
-    query = Query(source=source, text=text.strip(), strategy=strategy, diversity=1 - position if position == position else 0.3)
+    query = Query(
+        source=source, text=text.strip(), strategy=strategy, diversity=1 - position if position == position else 0.3
+    )
     service = frame.service(settings)
     with st.container(key="shelf"):
         for card in service.ask(query).cards:
