@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from fvrec.rerank.constraints import Language
 
 
+_DEPTH = 30
+
+
 def feed(query: Query, service: DemoService, language: Language) -> None:
     """The next card. The answers belong to one request: another request begins anew."""
     answers = _answers(query)
-    found = service.ask(replace(query, k=1))
+    # Behind what meets the wish comes what meets some of it, so that the feed does not end after two cards.
+    found = service.ask(replace(query, k=_DEPTH))
     st.caption(say("feed_help", language))
     st.markdown(say("feed_count", language, liked=len(answers.liked), skipped=len(answers.skipped)))
     item_id = next_item(found.answer.pool, service.ranker(query), answers)

@@ -12,7 +12,7 @@ from warehouse import questions
 from warehouse.export import FORMATS, encode
 
 MAX_ROWS = 1_000
-TIMEOUT_S = 10.0
+TIMEOUT_S = 5.0
 _FIRST = "FROM model_leaderboard"
 _KINDS = {"csv": "text/csv", "json": "application/json", "parquet": "application/vnd.apache.parquet"}
 

@@ -304,7 +304,7 @@ def test_the_feed_shows_one_card_and_learns_from_answers(page: AppTest) -> None:
 
 
 def test_more_like_this_makes_the_product_the_reference(page: AppTest) -> None:
-    wish(page, "blue")
+    wish(page, "something nice")
     first = shown(page)[1]
     more = [button for button in page.button if (button.key or "").startswith("more_")]
     assert len(more) == 10
