@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.rankers import DIVERSITY
 from fvrec.records import Prediction
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Query:
     """What a visitor asks for. ``picture``: bytes of an uploaded reference picture; ``language``: None = the text's.
 
     standing: the constraints of the answer before, less those that the visitor struck. struck: fields of which the
-    picture has no say, struck from what was read of it.
+    picture has no say, struck from what was read of it. diversity: the slider, in [0, 1], 0 = relevance alone.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Query:
     language: Language | None = None
     standing: Constraints | None = None
     struck: tuple[str, ...] = ()
+    diversity: float = DIVERSITY
 
 
 @dataclass(frozen=True)

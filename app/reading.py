@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from app.pictures import decode_upload
+from app.pictures import decode_upload, square_jpeg
 from fvrec.config import Settings
-from fvrec.records import Prediction
+from fvrec.records import Mode, Prediction
 
 if TYPE_CHECKING:
     from fvrec.vlm.extract import Extractor
-    from fvrec.vlm.towers import Tower
 
 ADAPTERS = {"base": None, "sft": "sft", "lora": "sft_lora"}
 """Model -> folder of its adapter in ``outputs/adapters``; the base has none."""
@@ -22,10 +20,9 @@ ADAPTERS = {"base": None, "sft": "sft", "lora": "sft_lora"}
 class PictureReader:
     """One model, loaded when it is first needed. Safe to share between threads: one picture is read at a time."""
 
-    def __init__(self, settings: Settings, model: str, tower: Tower) -> None:
+    def __init__(self, settings: Settings, model: str) -> None:
         self._settings = settings
         self._model = model
-        self._tower = tower
         self._extractor: Extractor | None = None
         self._lock = Lock()
 
@@ -36,16 +33,25 @@ class PictureReader:
         adapter = self._adapter()
         return all(folder.is_dir() for folder in [*folders, *([adapter] if adapter else [])])
 
-    def read(self, data: bytes) -> Prediction | None:
-        """What the model writes on the picture alone; None where it is not available. FvrecError on a bad picture."""
+    def read(self, data: bytes, mode: Mode = "constrained", title: str = "") -> Prediction | None:
+        """What the model writes on the picture (and title); None without its files. FvrecError on a bad picture."""
         decode_upload(data)
         if not self.available:
             return None
-        from fvrec.vlm.features import FeatureCache
+        with self._lock:
+            return self._loaded().extract([data], [title] if title else None, mode=mode)[0].prediction
 
-        with self._lock, TemporaryDirectory() as folder:
-            cache = FeatureCache(Path(folder), self._tower)
-            return self._loaded().extract([data], cache=cache)[0].prediction
+    def evidence(self, data: bytes, field: str, title: str = "", description: str = "") -> bytes | None:
+        """The picture with what the field was read from, as JPEG; None where the model is not available."""
+        photo = decode_upload(data)
+        if not self.available:
+            return None
+        from fvrec.vlm.evidence import evidence
+        from fvrec.vlm.overlay import overlay
+
+        with self._lock:
+            found = evidence(self._loaded(), data, field, title=title, description=description)
+        return square_jpeg(overlay(photo, found.map))
 
     def _loaded(self) -> Extractor:
         from fvrec.vlm.extract import Extractor

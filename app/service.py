@@ -5,8 +5,8 @@ A service belongs to one published snapshot: what it has read stays valid while 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from app.listing import Card, Listing, Query, qualities
 from app.pictures import card_picture, decode_upload, square_jpeg
+from app.rankers import ranker_for
 from fvrec.config import STRATEGIES, Settings
 from fvrec.errors import FvrecError
 from fvrec.records import MODELS, CandidateSet, Extraction, Item, Prediction
@@ -35,6 +36,14 @@ _PREFERRED_INPUTS = ("image_title", "image", "title")
 
 
 @dataclass(frozen=True)
+class ReadUpload:
+    """A visitor's picture, read twice: as the model writes, and with its choice held to the schema."""
+
+    raw: Prediction
+    constrained: Prediction
+
+
+@dataclass(frozen=True)
 class _Shelf:
     """One model's view of a source: candidates for ``ask``, and each item's prediction."""
 
@@ -51,7 +60,7 @@ class DemoService:
         self._warehouse = warehouse
         self._extractions = [row for row in warehouse.extractions() if row.split in UNSEEN]
         self._shelves: dict[tuple[str, str], _Shelf] = {}
-        self._rankers: dict[tuple[str, str], Ranker] = {}
+        self._rankers: dict[tuple[str, float, str], Ranker] = {}
         self._towers: dict[str, Tower] = {}
         self._readers: dict[tuple[str, str], PictureReader] = {}
         self._chosen: ScoreWeights | None = None
@@ -87,7 +96,7 @@ class DemoService:
         answer = ask(
             shelf.store,
             query.text,
-            ranker=self._ranker(query.strategy, query.source),
+            ranker=self.ranker(query),
             k=query.k,
             standing=query.standing,
             reference=None if query.picture is None else self.embed_picture(query.source, query.picture),
@@ -99,6 +108,65 @@ class DemoService:
         quality, base = qualities(answer)
         readable = sum(prediction.schema_valid for prediction in shelf.predictions.values())
         return Listing(answer, cards, quality, base, len(shelf.predictions), readable, shelf.preset)
+
+    def compare(self, query: Query) -> dict[str, Listing | FvrecError]:
+        """The same query by every strategy; a strategy that is not there is its error."""
+        found: dict[str, Listing | FvrecError] = {}
+        for strategy in STRATEGIES:
+            try:
+                found[strategy] = self.ask(replace(query, strategy=strategy))
+            except FvrecError as error:
+                found[strategy] = error
+        return found
+
+    def ranker(self, query: Query) -> Ranker:
+        """What orders the query's list. FvrecError when it is not there."""
+        key = (query.strategy, query.diversity, query.source)
+        with self._lock:
+            if key not in self._rankers:
+                self._rankers[key] = ranker_for(
+                    query.strategy, query.diversity, policy_dir(self._settings), query.source
+                )
+            return self._rankers[key]
+
+    def card(self, query: Query, item_id: str) -> Card:
+        """One item as a card of the query's answer. FvrecError when it is not among the candidates."""
+        from fvrec.rerank.ask import FixedStore, ask
+
+        shelf = self._shelf(query.source, query.model)
+        everything = shelf.store.everything
+        if item_id not in shelf.predictions:
+            raise FvrecError("there is no such product here", found=item_id)
+        row = everything.item_ids.index(item_id)
+        alone = FixedStore(_rows(everything, [row]))
+        answer = ask(
+            alone,
+            query.text,
+            ranker=ranker_for("base_rank", 0, policy_dir(self._settings)),
+            k=1,
+            standing=query.standing,
+            pictured=self.pictured(query),
+            language=query.language,
+            weights=self._weights(),
+        )
+        return Card(answer.ranked[0], shelf.predictions[item_id])
+
+    def photo(self, item: Item) -> bytes:
+        """The item's photo as it lies there. FvrecError when it is gone."""
+        try:
+            return (self._settings.root / item.image_path).read_bytes()
+        except OSError as error:
+            raise FvrecError("the photo cannot be read", where=item.image_path, found=error.strerror) from error
+
+    def evidence(self, query: Query, item: Item, field: str) -> bytes | None:
+        """The photo with the places from which the model read the field, as JPEG; None without the model's files."""
+        return self._reader(query.source, query.model).evidence(self.photo(item), field, item.title, item.description)
+
+    def read_upload(self, source: str, model: str, data: bytes, title: str = "") -> ReadUpload | None:
+        """What a model writes on a picture, freely and within the schema; None without the model's files."""
+        reader = self._reader(source, model)
+        raw, chosen = reader.read(data, "raw", title), reader.read(data, "constrained", title)
+        return None if raw is None or chosen is None else ReadUpload(raw, chosen)
 
     def picture(self, item: Item) -> bytes | None:
         """The item's photo as a small square JPEG; None when the file is gone or damaged."""
@@ -139,7 +207,7 @@ class DemoService:
 
         with self._lock:
             if (source, model) not in self._readers:
-                self._readers[source, model] = PictureReader(self._settings, model, self._tower_of(source))
+                self._readers[source, model] = PictureReader(self._settings, model)
             return self._readers[source, model]
 
     def _weights(self) -> ScoreWeights:
@@ -168,12 +236,6 @@ class DemoService:
             if name not in self._towers:
                 self._towers[name] = load_tower(name, weights=self._settings.tower_weights(name))
             return self._towers[name]
-
-    def _ranker(self, strategy: str, source: str) -> Ranker:
-        with self._lock:
-            if (strategy, source) not in self._rankers:
-                self._rankers[strategy, source] = _load_ranker(strategy, policy_dir(self._settings), source)
-            return self._rankers[strategy, source]
 
     def _shelf(self, source: str, model: str) -> _Shelf:
         with self._lock:
@@ -212,29 +274,16 @@ def policy_dir(settings: Settings) -> Path:
     return settings.policies / "rl"
 
 
-def _load_ranker(strategy: str, policy: Path, source: str) -> Ranker:
-    from fvrec.rerank.diversify import BaseRank, Mmr
-
-    if strategy == "base_rank":
-        return BaseRank()
-    if strategy == "mmr":
-        return Mmr()
-    if strategy != "rl":
-        raise FvrecError("unknown strategy", found=strategy, allowed=STRATEGIES)
-    if not policy.is_dir():
-        raise FvrecError("there is no trained list policy yet: `fvrec run` trains one", where=policy)
-    from fvrec.rl.artifact import load_ranker
-
-    return load_ranker(policy, source=source)
-
-
 def _only(candidates: CandidateSet, predictions: Mapping[str, Prediction]) -> CandidateSet:
     """The candidates that the model was asked about."""
-    rows = [row for row, item_id in enumerate(candidates.item_ids) if item_id in predictions]
+    return _rows(candidates, [row for row, item_id in enumerate(candidates.item_ids) if item_id in predictions])
+
+
+def _rows(candidates: CandidateSet, rows: Sequence[int]) -> CandidateSet:
     return CandidateSet(
         item_ids=tuple(candidates.item_ids[row] for row in rows),
         items=[candidates.items[row] for row in rows],
         attributes=[candidates.attributes[row] for row in rows],
         confidence=[candidates.confidence[row] for row in rows],
-        embeddings=candidates.embeddings[rows],
+        embeddings=candidates.embeddings[list(rows)],
     )

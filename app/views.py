@@ -1,4 +1,4 @@
-"""What the page shows: chips of what was understood, figures of the list, and product cards.
+"""What the shop shows: figures of the list, and product cards.
 
 Titles and requests are other people's text: they are escaped wherever Markdown or HTML would read them.
 """
@@ -17,16 +17,23 @@ from fvrec.errors import FvrecError
 from fvrec.schema import FIELDS, UNKNOWN
 
 if TYPE_CHECKING:
-    from app.listing import Card, Listing, ListQuality
+    from collections.abc import Callable
+
+    from app.listing import Card, Listing, ListQuality, Query
     from app.service import DemoService
-    from fvrec.records import Prediction
-    from fvrec.rerank.constraints import Constraint, Language
+    from fvrec.config import Settings
+    from fvrec.records import Item, Prediction
+    from fvrec.rerank.constraints import Language
 
 _STYLE = """<style>
 .stMainBlockContainer { padding-top: 3.5rem; }
-.st-key-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: 1rem; }
-.st-key-cards > * { width: 100%; min-width: 0; }
+.st-key-cards, .st-key-gallery, .st-key-shelf { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); }
+.st-key-cards > *, .st-key-gallery > *, .st-key-shelf > * { width: 100%; min-width: 0; }
 .st-key-cards img { border-radius: .5rem; width: 100%; }
+.st-key-pills button { min-height: 1.9rem; padding: 0 .6rem; border-radius: 1rem; }
+.stMainBlockContainer { max-width: 90rem; }
+@media (max-width: 640px) { .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; } }
 table.attributes { width: 100%; border-collapse: collapse; font-size: .875rem; }
 table.attributes th { text-align: left; font-weight: 600; }
 table.attributes td, table.attributes th { padding: .15rem .25rem; border-bottom: 1px solid rgba(128, 128, 128, .25); }
@@ -59,35 +66,16 @@ def reference(thumbnail: bytes, language: Language) -> None:
     st.image(thumbnail, width=120, alt=say("picture_used", language), caption=say("picture_used", language))
 
 
-def listing(found: Listing, model: str, service: DemoService, language: Language) -> None:
-    """The whole answer."""
-    _chips(found, language)
+def listing(found: Listing, query: Query, service: DemoService, language: Language) -> None:
+    """Notes, figures and the cards."""
     for note in found.answer.notes:
         if note.kind != "unrecognised":  # a chip says that already
             st.info(plain(note.text))
-    _reading_notice(found, model, language)
+    _reading_notice(found, query.model, language)
     _figures(found, language)
     with st.container(key="cards"):
-        for card in found.cards:
-            _card(card, service.picture(card.ranked.item), language)
-
-
-def _chips(found: Listing, language: Language) -> None:
-    constraints = found.answer.constraints
-    chips = [_chip(constraint, language) for constraint in constraints.constraints]
-    chips += [_badge("gray", say("not_understood", language, what=piece)) for piece in constraints.unrecognised]
-    if not constraints:
-        st.caption(say("nothing_understood", language))
-    if chips:
-        st.markdown(f"**{say('understood', language)}** " + " ".join(chips))
-
-
-def _chip(constraint: Constraint, language: Language) -> str:
-    from fvrec.rerank.notes import describe
-
-    soft = f" ({say('soft', language)})" if constraint.strength == "soft" else ""
-    sign, color = ("✕", "red") if constraint.excluded else ("✓", "green")
-    return _badge(color, f"{sign} {describe(constraint, language)}{soft}")
+        for one in found.cards:
+            card(one, query, service, language)
 
 
 def _badge(color: str, text: str) -> str:
@@ -122,23 +110,67 @@ def _figure(name: str, value: float, base: float | None, k: int, language: Langu
     )
 
 
-def _card(card: Card, picture: bytes | None, language: Language) -> None:
-    ranked = card.ranked
-    title = ranked.item.title or ranked.item.item_id
+def card(one: Card, query: Query, service: DemoService, language: Language) -> None:
+    """A product: photo, title, badges, the reason, and on demand its attributes, JSON, evidence and likes of it."""
+    ranked = one.ranked
+    title, picture = ranked.item.title or ranked.item.item_id, service.picture(ranked.item)
     with st.container(border=True, key=f"card_{ranked.position}"):
         if picture is None:
             st.caption(say("no_photo", language))
         else:
             st.image(picture, width="stretch", alt=say("photo_of", language, title=title))
         st.markdown(f"**{ranked.position}\\. {plain(title)}**")
-        st.markdown(" ".join(_card_badges(card, language)))
+        st.markdown(" ".join(card_badges(one, language)))
         st.caption(f"**{say('why', language)}** {plain(ranked.explanation)}")
         with st.expander(say("details", language)):
-            st.html(_attribute_table(card, language))
-            _raw(card.prediction, language)
+            st.html(_attribute_table(one, language))
+            raw_answer(one.prediction, language)
+        with st.container(horizontal=True):
+            if picture is not None:
+                st.button(
+                    say("more_like", language),
+                    key=f"more_{ranked.item.item_id}",
+                    type="tertiary",
+                    on_click=_like,
+                    args=(service.photo, ranked.item),
+                )
+                _evidence(one, query, service, language)
 
 
-def _card_badges(card: Card, language: Language) -> list[str]:
+def _like(photo: Callable[[Item], bytes], item: Item) -> None:
+    from app.talk import Talk
+
+    talk: Talk = st.session_state.get("talk") or Talk()
+    try:
+        st.session_state["talk"] = talk.like(photo(item))
+    except FvrecError as error:
+        st.toast(plain(str(error)))
+
+
+def _evidence(one: Card, query: Query, service: DemoService, language: Language) -> None:
+    """On demand, as it takes the model: where on the photo a value was read."""
+    item = one.ranked.item
+    with st.popover(say("evidence", language)):
+        field = st.selectbox(
+            say("evidence_field", language),
+            FIELDS,
+            index=None,
+            key=f"evidence_{item.item_id}",
+            format_func=lambda name: field_word(name, language),
+            placeholder=say("evidence_none", language),
+        )
+        if field is None:
+            return
+        drawn = service.evidence(query, item, field)
+        if drawn is None:
+            st.caption(say("evidence_missing", language))
+            return
+        words = say("evidence_of", language, field=field_word(field, language), title=item.title)
+        st.image(drawn, width="stretch", alt=words, caption=plain(words))
+
+
+def card_badges(card: Card, language: Language) -> list[str]:
+    """Attributes that were asked for, as they stand; or the surest ones where none was."""
     ranked = card.ranked
     asked = (("green", "✓", ranked.matched), ("red", "✕", ranked.conflicting), ("gray", "?", ranked.unknown))
     badges = [
@@ -166,10 +198,22 @@ def _attribute_table(card: Card, language: Language) -> str:
     return f"<table class='attributes'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _raw(prediction: Prediction, language: Language) -> None:
+def raw_answer(prediction: Prediction, language: Language) -> None:
+    """What the model wrote, and what was wrong with it."""
     st.caption(say("raw_output", language))
     if prediction.schema_valid:
         st.code(json.dumps(json.loads(prediction.raw_output), ensure_ascii=False, indent=2), language="json")
     else:
         st.code(prediction.raw_output, language=None, wrap_lines=True)
         st.caption(plain(say("invalid_output", language, error=prediction.error)))
+
+
+def photo(settings: Settings, path: str, title: str, language: Language) -> None:
+    """A product's photo by its place in the warehouse, or a word where it is gone."""
+    from app.pictures import card_picture
+
+    picture = card_picture(settings.root / path)
+    if picture is None:
+        st.caption(say("no_photo", language))
+    else:
+        st.image(picture, width="stretch", alt=say("photo_of", language, title=title))

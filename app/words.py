@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from app.page_words import PAGE_WORDS
 from fvrec import vocab
 from fvrec.schema import UNKNOWN
 
 if TYPE_CHECKING:
     from fvrec.rerank.constraints import Language
 
-WORDS: Mapping[str, Mapping[Language, str]] = {
+_SHOP: Mapping[str, Mapping[Language, str]] = {
     "tagline": {
         "en": "Say what you are looking for. Every suggestion tells you why it is there.",
         "zh": "说出想要的款式，每条推荐都说明理由。",
@@ -89,11 +90,52 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "en": "Type a wish above, choose an example, or add a reference picture.",
         "zh": "在上方输入要求、选择示例，或上传参考图。",
     },
+    "page_shop": {"en": "Shop", "zh": "选购"},
+    "page_extraction": {"en": "Extraction", "zh": "属性抽取"},
+    "page_trade_off": {"en": "Trade-off", "zh": "相关与多样"},
+    "page_catalogue": {"en": "Catalogue", "zh": "商品库"},
+    "page_sql": {"en": "SQL", "zh": "SQL"},
+    "page_runs": {"en": "Runs", "zh": "运行记录"},
+    "diversity": {"en": "Diversity λ", "zh": "多样性 λ"},
+    "diversity_help": {
+        "en": "0: relevance alone. 1: as varied as the list can be. MMR and RL answer every position; Base has none.",
+        "zh": "0：只看相关。1：尽量多样。MMR 与 RL 随之变化，Base 不受影响。",
+    },
+    "options": {"en": "Model, length", "zh": "模型与数量"},
+    "view": {"en": "View", "zh": "显示方式"},
+    "view_list": {"en": "List", "zh": "列表"},
+    "view_compare": {"en": "Base | MMR | RL", "zh": "Base | MMR | RL"},
+    "view_feed": {"en": "One by one", "zh": "逐个看"},
+    "start_over": {"en": "Start over", "zh": "重新开始"},
+    "drop_picture": {"en": "Remove the picture", "zh": "移除参考图"},
+    "strike": {"en": "Remove this wish", "zh": "去掉这条要求"},
+    "ignore": {"en": "Never mind these words", "zh": "忽略这些词"},
+    "more_like": {"en": "More like this", "zh": "找相似"},
+    "evidence": {"en": "Where was it read?", "zh": "依据在哪？"},
+    "evidence_field": {"en": "Attribute", "zh": "属性"},
+    "evidence_none": {"en": "Choose an attribute", "zh": "选择属性"},
+    "evidence_missing": {
+        "en": "The model's files are not here: `fvrec run` makes them.",
+        "zh": "模型文件不在这里：用 `fvrec run` 生成。",
+    },
+    "evidence_of": {"en": "Where {field} was read on {title}", "zh": "{title}：{field} 的判断依据"},
+    "feed_help": {
+        "en": "One product at a time. Every answer re-ranks what is left.",
+        "zh": "一次看一件，每次回答都会重新排序剩下的商品。",
+    },
+    "feed_count": {"en": "{liked} liked, {skipped} skipped", "zh": "喜欢 {liked} 件，跳过 {skipped} 件"},
+    "feed_end": {"en": "That was everything for this wish.", "zh": "这个要求下的商品已经看完。"},
+    "feed_again": {"en": "From the beginning", "zh": "从头再看"},
+    "like": {"en": "Like", "zh": "喜欢"},
+    "skip": {"en": "Skip", "zh": "跳过"},
+    "liked": {"en": "Liked so far", "zh": "喜欢的商品"},
     "broken": {
         "en": "Something went wrong on our side. The log of this page has the details; another request may well work.",
         "zh": "页面出错了，详情见日志。可以换个要求再试。",
     },
 }
+
+WORDS: Mapping[str, Mapping[Language, str]] = {**_SHOP, **PAGE_WORDS}
 
 EXAMPLES: Mapping[Language, tuple[str, ...]] = {
     "en": ("a long-sleeved blue dress, not floral", "casual cotton t-shirt for men", "black formal shoes"),

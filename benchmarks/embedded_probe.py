@@ -33,8 +33,9 @@ from fvrec.artifacts import atomic_write
 from fvrec.records import Item
 from fvrec.schema import FIELDS, UNKNOWN
 from fvrec.sources import open_source
+from fvrec.vlm.colours import CELL_CHANNELS, PATCH_CHANNELS
 from fvrec.vlm.features import FeatureCache
-from fvrec.vlm.towers import PATCH_CHANNELS, load_tower
+from fvrec.vlm.towers import load_tower
 
 REACH = 0.90
 CELL_COMPONENTS, ALL_COMPONENTS = 64, 512
@@ -53,7 +54,7 @@ class Reading:
 
 
 def probe(items: Sequence[Item], features: NDArray[np.float16], deep: int, seed: int) -> list[Reading]:
-    """One MLP a field. features: ``[B, T, D]``, the first ``deep`` of D from the tower, then patch and histogram."""
+    """One MLP a field. features: ``[B, T, D]`` of a ``LiteTower``, the first ``deep`` of D from its network."""
     train = np.array([item.split == "train" for item in items])
     inputs = _inputs(features, deep, train, seed)
     return [_read(field, items, inputs, train, seed) for field in FIELDS]
@@ -61,9 +62,10 @@ def probe(items: Sequence[Item], features: NDArray[np.float16], deep: int, seed:
 
 def _inputs(features: NDArray[np.float16], deep: int, train: NDArray[np.bool_], seed: int) -> NDArray[np.float32]:
     """``[B, ALL_COMPONENTS]``: mean, cells and colours, rotated to their main directions on the train items."""
-    cells = features[..., :deep].astype(np.float32)
-    patches = features[..., deep : deep + PATCH_CHANNELS].astype(np.float32)
-    histograms = features[..., deep + PATCH_CHANNELS :].astype(np.float32)
+    grid = features[:, :-1]  # the last token sums the photo up
+    cells = grid[..., :deep].astype(np.float32)
+    patches = grid[..., deep : deep + PATCH_CHANNELS].astype(np.float32)
+    histograms = grid[..., deep + PATCH_CHANNELS : deep + CELL_CHANNELS].astype(np.float32)
     batch, tokens, _ = cells.shape
     fitting = cells[train].reshape(-1, deep)
     chosen = np.random.default_rng(seed).choice(len(fitting), size=min(20_000, len(fitting)), replace=False)

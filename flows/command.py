@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from prefect.settings import PREFECT_HOME, PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
 
@@ -17,6 +19,10 @@ from tasks.lock import only_run
 from tasks.stage import StageResult
 
 Flow = Callable[[Settings], Iterable[StageResult]]
+
+LIBRARIES = ("fvrec.vlm.train", "fvrec.vlm.towers", "fvrec.vlm.extract")
+"""What the whole loop's stages import first: seconds of work for one core, while Prefect's server starts on another."""
+_importing: list[Thread] = []
 
 
 def run_as_command(flow: Flow, arguments: Sequence[str] | None = None) -> int:
@@ -53,4 +59,20 @@ def run_in_home(flow: Flow, settings: Settings) -> list[StageResult]:
         if PREFECT_HOME.value() != home:
             places = {PREFECT_HOME: home, PREFECT_RESULTS_LOCAL_STORAGE_PATH: home / "storage"}
             held.enter_context(temporary_settings(places))
+        if getattr(flow, "name", "") == "pipeline":
+            _importing.append(Thread(target=_import_libraries, daemon=True))
+            _importing[-1].start()
         return list(flow(settings))
+
+
+def await_imports() -> None:
+    """Wait for the libraries: two threads that import the same ones at once may see them half made."""
+    while _importing:
+        _importing.pop().join()
+
+
+def _import_libraries() -> None:
+    # A library that cannot be imported is reported by the stage that needs it.
+    with suppress(Exception):
+        for name in LIBRARIES:
+            import_module(name)

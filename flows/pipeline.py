@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.command import run_as_command
+from flows.command import await_imports, run_as_command
 from flows.extraction import extraction
 from flows.ingest import ingest
 from flows.reports import publish, reports
@@ -20,6 +20,7 @@ STEPS = (ingest, sft, extraction, rerank, rl, reports, publish)
 @flow(name="pipeline", flow_run_name="pipeline {settings.source} {settings.preset}")
 def pipeline(settings: Settings) -> list[StageResult]:
     """From product photos to explained, re-ranked lists. Stages whose inputs, config and code stand are reused."""
+    await_imports()
     return [result for step in STEPS for result in step(settings)]
 
 

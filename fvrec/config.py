@@ -155,9 +155,22 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "large": replace(
             _SMALL,
             name="large",
-            purpose="the size of MiniMind-3 (64 M) on the tower with the finest grid: a GPU, or days",
+            purpose="the size of MiniMind-3 (64 M) on Lite2's finer grid, 3 x 3 cells a token: a GPU, or days",
             llm=LanguageModelSize(8, 768, intermediate=2432, bpe_vocabulary=6000),
+            training=replace(
+                _LONG,
+                pretrain_epochs=6,
+                lora_epochs=10,
+                batch_size=128,
+                lora_rank=64,
+                lora_alpha=128,
+                label_smoothing=0.05,
+                bucket=4,
+                evaluations=10,
+                patience=3,
+            ),
             tower="lite2",
+            pool=3,
         ),
         "smollm2": replace(
             _SMALL,
@@ -214,13 +227,16 @@ class Settings(BaseSettings):
     expected: bool | None = None
     """Whether constraints count by the confidence of what was read; None: as tuned."""
     weights: Path | None = None
+    pool: int | None = Field(default=None, ge=1)
+    """Side of the square of neighbouring image tokens that are averaged into one; None: as the preset says."""
     processes: int = Field(default=1, ge=1)
     """Processes that train together, by ``torchrun``."""
 
     @property
     def budget(self) -> Preset:
-        """The row of the preset table."""
-        return get_preset(self.preset)
+        """The row of the preset table, with the image tokens that were asked for."""
+        preset = get_preset(self.preset)
+        return preset if self.pool is None else replace(preset, pool=self.pool)
 
     @property
     def data(self) -> Path:

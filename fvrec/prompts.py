@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fvrec.schema import CONFIDENCE, FIELDS, VALUES
@@ -67,11 +67,28 @@ def render_prompt(messages: Sequence[Message]) -> str:
 
 
 def plain(text: str) -> str:
-    """Titles are data: chat marks, line breaks and the image placeholder in them must not steer the prompt."""
-    return " ".join(_STEERING_MARKS.sub(" ", text).split())
+    """Titles are data: chat marks, line breaks and the image placeholder in them must not steer the prompt.
+
+    Half a surrogate pair, which no text file holds but a Python string may, becomes a question mark.
+    """
+    valid = text.encode("utf-8", "replace").decode("utf-8")
+    return " ".join(_STEERING_MARKS.sub(" ", valid).split())
 
 
 def texts_of(messages: Sequence[Message]) -> tuple[str, str]:
     """Title and description as they stand in the user's turn of ``extraction_messages``."""
     title, _, rest = messages[-1].content.removeprefix(_USER_OPENING).partition(DESCRIPTION_LABEL)
     return title, rest.removesuffix(f"\n{IMAGE_PLACEHOLDER}")
+
+
+def with_texts(messages: Sequence[Message], change: Callable[[str], str]) -> Sequence[Message]:
+    """``extraction_messages`` with title and description changed; any other messages as they are."""
+    *before, user = messages
+    if not user.content.startswith(_USER_OPENING):
+        return messages
+    title, description = texts_of(messages)
+    end = user.content.removeprefix(f"{_USER_OPENING}{title}{DESCRIPTION_LABEL}{description}")
+    return [
+        *before,
+        replace(user, content=f"{_USER_OPENING}{change(title)}{DESCRIPTION_LABEL}{change(description)}{end}"),
+    ]

@@ -71,7 +71,7 @@ def _line(cells: _Cells, name: str) -> list[str]:
     return [
         name or "(all)",
         ABSENT if claims is None else str(claims.n),
-        cells.text("temperature", name),
+        _fitted(cells, name),
         *(cells.text("ece", name, one) for one in ("verbalised", "computed", "scaled")),
         ABSENT if band is None or band.ci_high is None else plain(band.ci_high),
         ABSENT if accepted is None else ("yes" if accepted.value == 1.0 else "no"),
@@ -79,3 +79,10 @@ def _line(cells: _Cells, name: str) -> list[str]:
         cells.text("brier", name, kind),
         *(cells.text("accuracy_at_coverage", name, kind, f"coverage={share}") for share in (0.8, 0.9)),
     ]
+
+
+def _fitted(cells: _Cells, name: str) -> str:
+    """The temperature, and the form of its correction where there is one."""
+    row = cells.find("temperature", name)
+    form = "temperature" if row is None else row.params.get("correction", "temperature")
+    return cells.text("temperature", name) + ("" if form == "temperature" else f", {form}")

@@ -101,6 +101,6 @@ def is_io_trouble(error: BaseException) -> bool:
     return isinstance(error, duckdb.IOException)
 
 
-def first_line(error: duckdb.Error) -> str:
+def first_line(error: Exception) -> str:
     """DuckDB's message without the echo of the statement."""
     return str(error).strip().split("\n\n")[0].replace("\n", " ")

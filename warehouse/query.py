@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import duckdb
+import pyarrow as pa
 
 from fvrec.errors import FvrecError
 from warehouse.connect import first_line
 
 _ALLOWED = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_BATCH_ROWS = 10_000
+# A statement is executed, not a text, because only a parsed one is known to be a query.
+warnings.filterwarnings("ignore", message="Arrow output on a DB-API result", category=UserWarning)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Table:
 def run_query(
     connection: duckdb.DuckDBPyConnection,
     sql: str,
-    parameters: Sequence[object] = (),
+    parameters: Sequence[object] | Mapping[str, object] = (),
     *,
     max_rows: int | None = None,
     timeout_s: float | None = None,
@@ -42,15 +47,10 @@ def run_query(
     Parameters fill ``?``. FvrecError on a mistake in the SQL, on any other kind of statement, and after ``timeout_s``.
     """
     statement = _only_query(sql)
-    with _deadline(connection, timeout_s):
-        try:
-            connection.execute(statement, list(parameters))
-            columns = tuple(column[0] for column in connection.description or ())
-            rows = connection.fetchall() if max_rows is None else connection.fetchmany(max_rows + 1)
-        except duckdb.InterruptException:
-            raise FvrecError(f"the query was stopped after {timeout_s:g} s", where="sql", found=sql) from None
-        except duckdb.Error as error:
-            raise FvrecError(f"the query failed: {first_line(error)}", where="sql", found=sql) from error
+    with _deadline(connection, timeout_s), _explained(sql, timeout_s):
+        connection.execute(statement, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
+        columns = tuple(column[0] for column in connection.description or ())
+        rows = connection.fetchall() if max_rows is None else connection.fetchmany(max_rows + 1)
     truncated = max_rows is not None and len(rows) > max_rows
     return Table(columns, tuple(rows[:max_rows] if truncated else rows), truncated)
 
@@ -70,6 +70,37 @@ def _only_query(sql: str) -> duckdb.Statement:
             allowed="SELECT, FROM, WITH, SHOW, DESCRIBE, SUMMARIZE, EXPLAIN",
         )
     return statements[0]
+
+
+def run_arrow(
+    connection: duckdb.DuckDBPyConnection, sql: str, *, max_rows: int, timeout_s: float
+) -> tuple[pa.Table, bool]:
+    """As :func:`run_query`, as an Arrow table that keeps the types; and whether there were more than ``max_rows``."""
+    statement = _only_query(sql)
+    with _deadline(connection, timeout_s), _explained(sql, timeout_s):
+        connection.execute(statement)
+        batches, rows = list[pa.RecordBatch](), 0
+        with cast(pa.RecordBatchReader, connection.to_arrow_reader(min(max_rows + 1, _BATCH_ROWS))) as reader:
+            for batch in reader:
+                batches.append(batch)
+                rows += batch.num_rows
+                if rows > max_rows:
+                    break
+            found = pa.Table.from_batches(batches, reader.schema)
+    return found.slice(0, max_rows), rows > max_rows
+
+
+@contextmanager
+def _explained(sql: str, timeout_s: float | None) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise FvrecError(f"the query was stopped after {timeout_s:g} s", where="sql", found=sql) from None
+    except (duckdb.Error, pa.ArrowException) as error:
+        if "interrupted" in str(error).lower():
+            raise FvrecError(f"the query was stopped after {timeout_s:g} s", where="sql", found=sql) from None
+        reason = first_line(error)
+        raise FvrecError(f"the query failed: {reason}", where="sql", found=sql) from error
 
 
 @contextmanager

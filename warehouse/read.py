@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from fvrec.records import (
@@ -29,7 +30,7 @@ from warehouse.db import reading
 from warehouse.decode import select
 from warehouse.digest import RUN_RELATIONS, SOURCE_RELATIONS, fingerprints
 from warehouse.entities import read_items, read_predictions
-from warehouse.query import Table, run_query
+from warehouse.query import Table, run_arrow, run_query
 from warehouse.vectors import embedding_models, read_vectors
 
 __all__ = ["Table", "Warehouse"]
@@ -203,7 +204,7 @@ class Warehouse:
     def query(
         self,
         sql: str,
-        parameters: Sequence[object] = (),
+        parameters: Sequence[object] | Mapping[str, object] = (),
         *,
         max_rows: int | None = None,
         timeout_s: float | None = None,
@@ -215,3 +216,8 @@ class Warehouse:
         """
         with reading(self.path) as connection:
             return run_query(connection, sql, parameters, max_rows=max_rows, timeout_s=timeout_s)
+
+    def query_arrow(self, sql: str, *, max_rows: int, timeout_s: float) -> tuple[pa.Table, bool]:
+        """As :meth:`query`, as an Arrow table with DuckDB's types, and whether there were more rows."""
+        with reading(self.path) as connection:
+            return run_arrow(connection, sql, max_rows=max_rows, timeout_s=timeout_s)

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from fvrec.cli.common import PresetOption, RootOption, SourceOption, err, out, settings_from
+from fvrec.errors import FvrecError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Format(StrEnum):
+    """What ``fvrec sql`` writes."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
 
 
 def register(app: typer.Typer) -> None:
@@ -21,18 +38,45 @@ def register(app: typer.Typer) -> None:
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT.")],
     root: RootOption = None,
-    max_rows: Annotated[int, typer.Option(min=1, help="Show at most so many rows.")] = 100,
+    max_rows: Annotated[
+        int | None, typer.Option(min=1, help="At most so many rows [100 in a table, else 1,000,000].")
+    ] = None,
+    kind: Annotated[Format, typer.Option("--format", help="How the rows are written.")] = Format.table,
+    output: Annotated[Path | None, typer.Option("--out", help="File for the rows [standard output].")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which the query is stopped.")] = 60.0,
 ) -> None:
-    """Ask the published snapshot of the warehouse."""
+    """Ask the published snapshot of the warehouse: read-only, no other files."""
+    from fvrec.artifacts import atomic_write
+    from warehouse.export import encode
     from warehouse.read import Warehouse
 
-    found = Warehouse(settings_from(root=root).snapshot).query(query, max_rows=max_rows)
-    table = Table(*(Column(name, overflow="fold") for name in found.columns))
-    for row in found.rows:
+    cap = max_rows or (100 if kind is Format.table else 1_000_000)
+    if kind is Format.parquet and output is None and sys.stdout.isatty():
+        raise FvrecError("Parquet is no text for a terminal", where="--format", allowed="--out FILE, or a pipe")
+    found, more = Warehouse(settings_from(root=root).snapshot).query_arrow(query, max_rows=cap, timeout_s=timeout)
+    if kind is Format.table:
+        _write_table(found, output)
+    elif output is None:
+        sys.stdout.buffer.write(encode(found, kind.value))
+        sys.stdout.buffer.flush()
+    else:
+        atomic_write(output, encode(found, kind.value))
+    if more:
+        err.print(f"Only the first {cap} rows are shown (--max-rows).")
+
+
+def _write_table(found: pa.Table, output: Path | None) -> None:
+    from fvrec.artifacts import atomic_write
+
+    table = Table(*(Column(name, overflow="fold") for name in found.column_names))
+    for row in zip(*(column.to_pylist() for column in found.columns), strict=True):
         table.add_row(*("" if value is None else escape(str(value)) for value in row))
-    out.print(table)
-    if found.truncated:
-        err.print(f"Only the first {max_rows} rows are shown (--max-rows).")
+    if output is None:
+        out.print(table)
+        return
+    page = Console(file=io.StringIO(), width=200)
+    page.print(table)
+    atomic_write(output, page.file.getvalue())  # type: ignore[attr-defined]
 
 
 def results(

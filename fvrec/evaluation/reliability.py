@@ -74,10 +74,7 @@ def debiased_ece(bins: Bins) -> float:
     noise adds to the plug-in value is its expectation under the same noise once more, minus the plug-in value; the
     folded normal's mean gives it without sampling. Not below 0.
     """
-    gap = bins.accuracy - bins.confidence
-    noise = np.sqrt(bins.accuracy * (1 - bins.accuracy) / bins.count)
-    noisy = float(np.average(_folded_normal_mean(gap, noise), weights=bins.count))
-    return max(2 * plugin_ece(bins) - noisy, 0.0)
+    return float(_debiased(bins.confidence, bins.accuracy[None, :], bins.count)[0])
 
 
 def ece(confidence: Floats, correct: Floats, bins: int = BINS) -> float:
@@ -100,11 +97,11 @@ def perfect_band(confidence: Floats, *, seed: int, bins: int = BINS, simulations
     means = np.add.reduceat(sure, starts) / count
     rng = np.random.default_rng(seed)
     rows = max(1, _DRAWN_AT_ONCE // n)
-    values: list[float] = []
+    values = np.empty(0)
     while len(values) < simulations:
         drawn = rng.random((min(rows, simulations - len(values)), n)) < sure
         accuracy = np.add.reduceat(drawn, starts, axis=1, dtype=np.float64) / count
-        values.extend(debiased_ece(Bins(means, row, count)) for row in accuracy)
+        values = np.append(values, _debiased(means, accuracy, count))
     return Band(float(np.mean(values)), float(np.quantile(values, 0.95)))
 
 
@@ -157,6 +154,15 @@ def _bin_index(confidence: Floats, bins: int) -> NDArray[np.int64]:
     edges = np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1]) if len(confidence) else np.array([])
     _, index = np.unique(np.searchsorted(edges, confidence, side="right"), return_inverse=True)
     return index.astype(np.int64)
+
+
+def _debiased(confidence: Floats, accuracy: Floats, count: NDArray[np.int64]) -> Floats:
+    """``[S]``: the debiased ECE of each of S samples: accuracies ``[S, B]`` in the same bins, the rest ``[B]``."""
+    gap = accuracy - confidence
+    noise = np.sqrt(accuracy * (1 - accuracy) / count)
+    share = count / count.sum()
+    values: Floats = np.maximum((2 * np.abs(gap) - _folded_normal_mean(gap, noise)) @ share, 0.0)
+    return values
 
 
 def _folded_normal_mean(mean: Floats, deviation: Floats) -> Floats:

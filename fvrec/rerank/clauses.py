@@ -23,7 +23,26 @@ def split_clauses(tokens: Sequence[Token]) -> list[list[Token]]:
             clauses.append([token])
         else:
             last.append(token)
-    return _joined_lists(clauses)
+    return _preferences_placed(_joined_lists(clauses))
+
+
+def _preferences_placed(clauses: Sequence[list[Token]]) -> list[list[Token]]:
+    """A clause of nothing but "if possible" goes with its neighbour: the one before it, or else the one after it."""
+    placed: list[list[Token]] = []
+    waiting: list[Token] = []
+    for clause in clauses:
+        said = any(token.values for token in clause)
+        behind = [token for token in clause if token.has("soft_after") and not token.has("negate_before")]
+        ahead = [token for token in clause if token.has("soft") and not token.has("add")]
+        known = all(token.entry is not None for token in clause)
+        if said or not known or not (behind or ahead):
+            placed.append([*waiting, *clause])
+            waiting = []
+        elif behind and placed and any(token.values for token in placed[-1]):
+            placed[-1].extend(behind)
+        else:
+            waiting = ahead or behind
+    return placed if not waiting else [*placed, waiting]
 
 
 def dropped_fields(clause: Sequence[Token]) -> set[str]:
@@ -73,7 +92,7 @@ def _joined_lists(clauses: list[list[Token]]) -> list[list[Token]]:
 
 
 def _list_length(head: Sequence[Token], clauses: Sequence[Sequence[Token]], at: int) -> int:
-    negation = next((token for token in head if token.has("negate") and token.word not in ("not", "don't")), None)
+    negation = next((token for token in head if token.has("negate") and token.word != "not"), None)
     last = next((token for token in reversed(head) if not token.has(FILLER)), None)
     if negation is None or last is None or not last.values or not negation.word.isascii():
         return 0

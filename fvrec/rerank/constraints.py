@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from fvrec.errors import FvrecError
-from fvrec.rerank.lexicon import default_lexicon
+from fvrec.rerank.lexicon import default_lexicon, is_general
 from fvrec.rerank.mentions import Request, read_request
 from fvrec.rerank.preference import Mention, Strength
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
@@ -127,6 +127,8 @@ def parse(text: str, standing: Constraints | None = None) -> Constraints:
     unknown: dict[str, Span] = {}
     for start, end in request.unrecognised:
         unknown.setdefault(text[start:end], Span(start, end))
+    for span in merged.inexpressible:
+        unknown.setdefault(text[span.start : span.end], span)
     return Constraints(
         constraints=merged.constraints(),
         unrecognised=tuple(unknown),
@@ -153,6 +155,7 @@ class _Merge:
         self._fresh: set[tuple[str, bool, str]] = set()
         self._groups: dict[str, Mention] = {}
         self.contradictions: list[str] = []
+        self.inexpressible: list[Span] = []
 
     def start_from(self, standing: Constraints, request: Request) -> None:
         wanted_anew = {mention.field for mention in request.mentions if not (mention.excluded or mention.withdrawn)}
@@ -166,6 +169,9 @@ class _Merge:
         if mention.withdrawn:
             self._take_back(mention)
             return
+        if mention.excluded and self._is_narrower(mention, text):
+            self.inexpressible.append(Span(mention.start, mention.end))
+            return
         values = self._narrowed(mention)
         words = text[mention.start : mention.end]
         opposite = self._said.get((mention.field, not mention.excluded), {})
@@ -176,6 +182,15 @@ class _Merge:
         said = self._said.setdefault((mention.field, mention.excluded), {})
         said.update(dict.fromkeys(values, _constraint(mention, words)))
         self._fresh |= {(mention.field, mention.excluded, value) for value in values}
+
+    def _is_narrower(self, mention: Mention, text: str) -> bool:
+        """ "green except olive": olive is a green, and the schema knows no shades; green stays wanted."""
+        if len(mention.values) != 1 or (mention.field, False, *mention.values) not in self._fresh:
+            return False
+        (value,) = mention.values
+        wished = self._said.get((mention.field, False), {}).get(value)
+        named = wished.words if wished is not None else ()
+        return any(map(is_general, named)) and not is_general(text[mention.start : mention.end])
 
     def constraints(self) -> tuple[Constraint, ...]:
         made = [_united(name, excluded, said) for (name, excluded), said in self._said.items() if said]

@@ -13,7 +13,7 @@ from fvrec import vocab
 from fvrec.rerank.folding import DASH, pieces
 from fvrec.rerank.spelling import Speller, Target
 
-BREAK, FILLER, FIELD = "break", "filler", "field"
+BREAK, FILLER, FIELD, BEYOND = "break", "filler", "field", "beyond"
 
 _BREAK_MARKS = frozenset(".,;:!?。…\n()[]" + DASH)
 _MEANINGLESS = frozenset({"Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sk"})  # punctuation and mathematical signs
@@ -101,7 +101,7 @@ class Lexicon:
                 best, length = node[_HERE], end - at + 1
         if best is None and len(first) == 1 and unicodedata.category(first) in _MEANINGLESS:
             return 1, _FILLER_ENTRY
-        return length, best
+        return length, None if best is not None and best.roles == {BEYOND} else best
 
 
 @cache
@@ -124,6 +124,19 @@ def default_lexicon() -> Lexicon:
                 roles = frozenset({FIELD, FILLER})
                 entries[_key(form)] = Entry(field_name=name, roles=roles, inflected=form != phrase)
     return Lexicon(entries, vocab.load("ordinary_english")["words"].split())
+
+
+@cache
+def _general_keys() -> frozenset[tuple[str, ...]]:
+    """The plain names of values: the first English word and the first two Chinese ones (红色, 红) of each."""
+    named = [by for values in vocab.load("words")["values"].values() for by in values.values()]
+    phrases = [word for by in named for word in (by["en"][0], *by["zh"][:2])] + ["grey", "t恤", "colour"]
+    return frozenset(_key(form) for phrase in phrases for form in (phrase, *_plurals(phrase)))
+
+
+def is_general(word: str) -> bool:
+    """Whether ``word`` is the plain name of a value ("red"), not one of its shades or kinds ("maroon")."""
+    return _key(word) in _general_keys()
 
 
 def _named_values(words: Mapping[str, Any]) -> Iterable[tuple[str, Entry]]:
@@ -156,7 +169,8 @@ def _roles(operators: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
 def _target(entry: Entry | None) -> Target:
     if entry is None:
         return Target(2, None)
-    return Target(int(entry.inflected), frozenset(entry.values.items()) or None)
+    said = bool(entry.values) or any(role.startswith("negate") for role in entry.roles)
+    return Target(int(entry.inflected or not said), frozenset(entry.values.items()) or None)
 
 
 def _plurals(phrase: str) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ do not):
   is the same said the other way round;
 - "ideally" and its like make the values after them soft, up to a "must"; "if possible" and its like the value before
   them; never a category beside other values: 最好是棉的连衣裙 asks for a dress. Everything else is hard;
-- "no frilly dresses" negates what is not understood, and asks for dresses;
+- "no frilly dresses" negates what is not understood, and asks for dresses; so does "without a zip in grey" for grey;
+- "wool-free" excludes the word right before it, 没有白色的话灰色也可以 asks for either;
 - a general noun behind a narrower one adds nothing (高跟的鞋子), nor is it negated with it;
 - between two values of an ordered field "to" means all from the one to the other: spring to fall.
 """
@@ -24,6 +25,9 @@ from fvrec.rerank.clauses import dropped_fields, split_clauses, unrecognised_spa
 from fvrec.rerank.lexicon import FIELD, FILLER, Token
 from fvrec.rerank.preference import CATEGORY, Mention, Strength, softened
 from fvrec.schema import UNKNOWN, VALUES
+
+_LEAVES_UNKNOWN = frozenset({"in", "for", "with"})
+"""Words that end the scope of a negation of something unknown: "without a zip in grey"."""
 
 Mode = Literal["want", "exclude", "withdraw"]
 
@@ -52,7 +56,7 @@ def read_request(tokens: Sequence[Token]) -> Request:
     said = _Said()
     dropped: set[str] = set()
     added: set[str] = set()
-    opens_with_join = bool(tokens) and tokens[0].has("join")
+    opens_with_join = bool(tokens) and tokens[0].has("join") and not tokens[0].has("settle")
     for clause in split_clauses(tokens):
         named = dropped_fields(clause)
         dropped |= named
@@ -104,21 +108,38 @@ class _ClauseReader:
     given_up: int = 0
     preferring: bool = False
     faces_unknown: bool = False
+    last_noun: int = -1
 
     def read(self) -> list[Mention]:
         self.preferring = any(token.has("soft") for token in self.clause)
         last_value = max((at for at, token in enumerate(self.clause) if token.values), default=-1)
+        self.last_noun = max((at for at, token in enumerate(self.clause) if CATEGORY in token.values), default=-1)
         for at, token in enumerate(self.clause):
             if token.values:
                 self._value(token)
             elif not self._stands_behind(at, last_value):
                 self._operator(at, token)
-        return softened(self.found, self.clause)
+        return softened(self._either() if _adds(self.clause) else self.found, self.clause)
+
+    def _either(self) -> list[Mention]:
+        """没有白色，灰色也可以 or "if no white, grey is fine": lacking the one, the other; both are welcome."""
+        lacking = [token.end for token in self.clause if token.has("lacking")]
+        if not lacking or self.found[-1:] == [] or lacking[0] > self.found[-1].start:
+            return self.found
+        names = {m.field for m in self.found if m.start >= lacking[0]}
+        return [
+            replace(m, excluded=False, strength="hard") if m.start >= lacking[0] and m.field in names else m
+            for m in self.found
+        ]
 
     def _operator(self, at: int, token: Token) -> None:
         following = self.clause[at + 1] if at + 1 < len(self.clause) else None
+        if self.faces_unknown and (token.word in _LEAVES_UNKNOWN or self._describes_a_noun(at, token)):
+            self._enter("want", "hard")
         if token.entry is None and self.mode == "exclude" and self.mode_field is None:
             self.faces_unknown = True
+        if token.has("negate_glued") and at and self.clause[at - 1].values and self.found:
+            self._exclude_glued(self.clause[at - 1])
         self.joined = self.joined or token.has("join")
         self.ranging = token.has("range") or (self.ranging and token.has(FILLER))
         if token.has("swap"):
@@ -133,6 +154,16 @@ class _ClauseReader:
             self._enter("exclude", "hard")
         elif token.has(FIELD) and token.entry is not None and token.entry.field_name in self.dropped:
             self._enter("want", "hard")
+
+    def _describes_a_noun(self, at: int, token: Token) -> bool:
+        """不要太露的派对裙: what is too much is described up to 的, and the noun comes behind it."""
+        return token.word == "的" and at < self.last_noun
+
+    def _exclude_glued(self, named: Token) -> None:
+        """ "wool-free": nothing but the word right before it."""
+        of_word = [name for name in named.values if name != CATEGORY] or list(named.values)
+        kept = [mention for mention in self.found if mention.start != named.start]
+        self.found = kept + [self._mention(name, named, "exclude") for name in of_word]
 
     def _enter(self, mode: Mode, strength: Strength) -> None:
         self.mode, self.mode_field, self.strength, self.faces_unknown = mode, None, strength, False
@@ -160,7 +191,8 @@ class _ClauseReader:
         """The fields that the token speaks of here; the mode may end with it, or pass over a noun to its feature."""
         fields = list(token.values)
         general = self._is_general_noun(token)
-        if self.faces_unknown and self.mode_field is None and CATEGORY in fields:
+        leaves = CATEGORY in fields or token.word in _LEAVES_UNKNOWN
+        if self.faces_unknown and self.mode_field is None and leaves:
             self.mode = "want"
         if self.mode != "want" and self.mode_field is not None and not self.joined and self.mode_field not in fields:
             if self.mode == "exclude" and self.mode_field == CATEGORY and _DESCRIBING & set(fields):
@@ -198,7 +230,8 @@ class _ClauseReader:
         gently = token.has("negate_before_softly")
         if not (gently or token.has("negate_before")) or not self.found or self._faces_unknown(at):
             return False
-        if at < last_value and not self._ends_at_blank(at):
+        glued = token.has("negate_suffix") and self.mode != "exclude"
+        if at < last_value and not glued and not self._ends_at_blank(at):
             return False
         self._exclude_before("soft" if gently else "hard")
         return True

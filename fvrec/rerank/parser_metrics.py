@@ -1,8 +1,8 @@
 """The parser's scores as ``metrics`` rows of stage ``rerank``, strategy ``parser``.
 
 ``parser_exact_match`` (values and strengths of the whole request) and ``parser_f1`` (over field, excluded, value; with
-``field`` set, over one field). Slices: ``queries=generated``, ``queries=handwritten``, ``queries=fresh``, and each of
-them by language (``queries=fresh,language=zh``).
+``field`` set, over one field). Slices: ``queries=generated``, ``queries=handwritten``, ``queries=fresh`` and so on
+(``handwritten.SETS``), and each of them by language (``queries=fresh,language=zh``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from fvrec.records import Metric
 from fvrec.rerank.constraints import LANGUAGES, Constraints, parse
-from fvrec.rerank.handwritten import handwritten
+from fvrec.rerank.handwritten import SETS, handwritten
 from fvrec.rerank.parser_score import agreement, exactly
 from fvrec.rerank.queries import EvalQuery
 from fvrec.rerank.summary import PARSER_EXACT_MATCH, STAGE, MetricContext
@@ -26,13 +26,16 @@ Pair = tuple[Constraints, Constraints]
 
 
 def parser_metrics(generated: Sequence[EvalQuery], *, context: MetricContext, seed: int) -> list[Metric]:
-    """Scores on the generated queries (none of these rows without any) and on both handwritten sets."""
+    """Scores on the generated queries (none of these rows without any) and on the handwritten sets."""
     sets: dict[str, list[Pair]] = {
         "generated": [(query.expected, parse(query.text)) for query in generated],
-        "handwritten": [(case.expected, case.parsed()) for case in handwritten("handwritten_queries")],
-        "fresh": [(case.expected, case.parsed()) for case in handwritten("fresh_queries")],
+        **{name.removesuffix("_queries"): _read(name) for name in SETS},
     }
     return [row for name, pairs in sets.items() for row in _of_set(f"queries={name}", pairs, context, seed)]
+
+
+def _read(name: str) -> list[Pair]:
+    return [(case.expected, case.parsed()) for case in handwritten(name)]
 
 
 def _of_set(name: str, pairs: Sequence[Pair], context: MetricContext, seed: int) -> Iterator[Metric]:

@@ -1,8 +1,8 @@
 """Where the parts of an extraction model lie: in a run's ``outputs``, or together in one exported folder.
 
-A bundle is a folder with ``base/``, ``tokenizer/``, mostly ``adapter/``, perhaps ``calibration.json``, and
-``bundle.json``: the model's name, its length limit, and the SHA-256 of every file, so that nothing in it is altered or
-gone unnoticed.
+A bundle is a folder with ``base/``, ``tokenizer/``, mostly ``adapter/``, perhaps ``calibration.json``, ``vision/`` for
+a tower whose weights are in no package, and ``bundle.json``: the model's name, its length limit, and the SHA-256 of
+every file, so that nothing in it is altered or gone unnoticed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fvrec.artifacts import atomic_write, digest_file, staged
-from fvrec.config import Preset
+from fvrec.config import Preset, Settings
 from fvrec.errors import FvrecError
+from fvrec.vlm.published import VISION
 from fvrec.vlm.weights import BASE_FILE
 
 BUNDLE_FILE = "bundle.json"
@@ -64,9 +65,29 @@ def export_bundle(path: Path, output: Path) -> Path:
             shutil.copytree(files.adapter, folder / "adapter", ignore=shutil.ignore_patterns(CALIBRATION_FILE))
         if files.calibration is not None:
             shutil.copyfile(files.calibration, folder / CALIBRATION_FILE)
+        vision = _vision(files)
+        if vision is not None:
+            shutil.copytree(vision, folder / VISION)
         described = {"version": _VERSION, "name": files.name, "max_length": files.max_length, "files": _digests(folder)}
         atomic_write(folder / BUNDLE_FILE, json.dumps(described, indent=1, sort_keys=True) + "\n")
     return output
+
+
+def tower_weights(files: ModelFiles, tower: str) -> Path | None:
+    """The folder that holds the weights of a model's tower: the bundle itself, or what the run's settings name.
+
+    None for a tower whose weights come in a package.
+    """
+    place = files.base.resolve().parent
+    if (place / VISION).is_dir():
+        return place
+    return Settings(root=place.parent.parent).tower_weights(tower)
+
+
+def _vision(files: ModelFiles) -> Path | None:
+    tower = json.loads((files.base / "config.json").read_text(encoding="utf-8")).get("tower", "")
+    weights = tower_weights(files, str(tower))
+    return None if weights is None or not (weights / VISION).is_dir() else weights / VISION
 
 
 def _open_bundle(path: Path) -> ModelFiles:

@@ -1,7 +1,8 @@
-"""Confidence that means what it says: one temperature per input variant and field, fitted on val.
+"""Confidence that means what it says: a temperature per input variant and field, and what val shows it to lack.
 
 Temperature scaling (Guo et al. 2017, "On calibration of modern neural networks"): the log-probabilities over a field's
-values are divided by T before they are normalised again. The chosen value stays the same; only its confidence moves.
+values are divided by T before they are normalised again. Where val shows that this is not enough, the chosen value's
+probability is corrected (``fvrec.vlm.correctness``). The value itself stays as decoded; only its confidence moves.
 Abstention: below a threshold the answer becomes ``unknown``, which costs recall and not precision.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from dataclasses import field as column  # ``field`` is an attribute's name here
 from pathlib import Path
@@ -24,6 +25,7 @@ from fvrec.errors import FvrecError
 from fvrec.records import Prediction
 from fvrec.schema import SCHEMA_VERSION, UNKNOWN, VALUES
 from fvrec.vlm.bundle import ModelFiles
+from fvrec.vlm.correctness import UNCHANGED, Correction
 from fvrec.vlm.decoding_types import Decision, Reading
 
 Probabilities = NDArray[np.floating[Any]]
@@ -35,7 +37,8 @@ class FieldCalibration:
 
     threshold: answers below it become ``unknown`` when abstention is asked for; 0 where that did not help on val.
     items: labelled val items it was fitted on. nll_before, nll_after: mean negative log-likelihood of the labels.
-    f1_gain: what the threshold adds to the field's F1 on val.
+    f1_gain: what the threshold adds to the field's F1 on val. correction: from the scaled probability of a named value
+    to the confidence; ``unknown`` names none and keeps its probability.
     """
 
     temperature: float = 1.0
@@ -44,15 +47,17 @@ class FieldCalibration:
     nll_before: float = math.nan
     nll_after: float = math.nan
     f1_gain: float = 0.0
+    correction: Correction = UNCHANGED
 
     def apply(self, name: str, log_probs: Probabilities, greedy: int, *, abstain: bool = False) -> Decision:
-        """The value that was decoded and its scaled probability; ``unknown`` below the threshold if ``abstain``."""
+        """The value that was decoded and how sure it is; ``unknown`` below the threshold if ``abstain``."""
         scaled = log_softmax(np.asarray(log_probs, dtype=np.float64) / self.temperature)
-        confidence = math.exp(min(scaled[greedy], 0.0))
-        if abstain and VALUES[name][greedy] != UNKNOWN and confidence < self.threshold:
-            greedy = VALUES[name].index(UNKNOWN)
-            confidence = math.exp(min(scaled[greedy], 0.0))
-        return Decision(VALUES[name][greedy], confidence)
+        value = VALUES[name][greedy]
+        if value != UNKNOWN:
+            confidence = self.correction.of(math.exp(min(scaled[greedy], 0.0)), value)
+            if not abstain or confidence >= self.threshold:
+                return Decision(value, confidence)
+        return Decision(UNKNOWN, math.exp(min(scaled[VALUES[name].index(UNKNOWN)], 0.0)))
 
 
 _PLAIN = FieldCalibration()
@@ -156,9 +161,19 @@ def weights_digest(directory: Path) -> str:
 
 def _field(body: Mapping[str, Any]) -> FieldCalibration:
     numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in body.items()}
-    made = FieldCalibration(**numbers)
+    made = FieldCalibration(**{**numbers, "correction": _correction(**numbers.pop("correction", {}))})
     if not (made.temperature > 0 and math.isfinite(made.temperature) and 0 <= made.threshold <= 1):
         raise ValueError(f"temperature {made.temperature}, threshold {made.threshold}")
+    return made
+
+
+def _correction(
+    shape: Sequence[float] = UNCHANGED.shape, offsets: Mapping[str, float] = UNCHANGED.offsets
+) -> Correction:
+    a, b, c = (float(number) for number in shape)
+    made = Correction((a, b, c), {str(value): float(offset) for value, offset in offsets.items()})
+    if not (a >= 0 and b >= 0 and all(map(math.isfinite, (a, b, c, *made.offsets.values())))):
+        raise ValueError(f"correction {made}")
     return made
 
 

@@ -92,7 +92,18 @@ def _products(
             return
         if ends in row:
             raise FvrecError("images, titles and descriptions differ in number", found=f"one ends after {number}")
-        yield Product(number, row[0], row[1] or "", row[2] or "")  # type: ignore[arg-type]
+        yield Product(number, row[0], _text(row[1], number), _text(row[2], number))  # type: ignore[arg-type]
+
+
+def _text(given: object, number: int) -> str:
+    """A title or description; None, and the NaN that stands for it in a table's column, are no text."""
+    if given is None or given != given:
+        return ""
+    if not isinstance(given, str):
+        raise FvrecError(
+            "a title or description is no text", where=f"product {number}", found=repr(given), allowed="str"
+        )
+    return given
 
 
 def _chunks(products: Iterator[Product], size: int) -> Iterator[list[Product]]:

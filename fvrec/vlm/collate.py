@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -13,11 +15,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from fvrec.errors import FvrecError
-from fvrec.prompts import IMAGE_PLACEHOLDER, Message
+from fvrec.prompts import IMAGE_PLACEHOLDER, Message, render_prompt, with_texts
 from fvrec.vlm.features import FeatureCache, view_key
 from fvrec.vlm.model import IGNORED
 from fvrec.vlm.samples import Sample
-from fvrec.vlm.tokenizer import IMAGE_TOKEN
+from fvrec.vlm.tokenizer import IMAGE_TOKEN, enum_values
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,21 @@ class Encoder:
         return Fitted(sample, prompt)
 
     def prompt_ids(self, sample: Sample) -> list[int]:
-        """Ids of the prompt alone."""
-        text = sample.prompt.replace(IMAGE_PLACEHOLDER, IMAGE_TOKEN * self.visual_positions)
-        return self._ids(text)
+        """Ids of the prompt alone. In title and description no text is read as one of the tokenizer's own marks."""
+        prompt = render_prompt(with_texts(sample.messages, self._unmarked))
+        return self._ids(prompt.replace(IMAGE_PLACEHOLDER, IMAGE_TOKEN * self.visual_positions))
+
+    def _unmarked(self, text: str) -> str:
+        while (shorter := self._marks.sub(" ", text)) != text:
+            text = shorter
+        return text
+
+    @cached_property
+    def _marks(self) -> re.Pattern[str]:
+        """Texts of the added tokens, apart from the enum values: those are words, and titles may hold words."""
+        added = {token.content for token in self.tokenizer.added_tokens_decoder.values()}
+        marks = sorted((mark for mark in added - set(enum_values()) if mark.strip()), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, marks)) or "(?!)")
 
     def length(self, sample: Sample) -> int:
         """LLM positions of prompt and target together."""

@@ -97,9 +97,9 @@ class ConstrainedDecoder:
             self._logits(hidden if branch.node < 0 or inner is None else inner[:, branch.node], branch.tokens)
             for branch in trie.branches
         ]
-        greedy = _walk(trie, [scores.argmax(dim=1).numpy() for scores in logits])
+        greedy = _walk(trie, [scores.argmax(dim=1).cpu().numpy() for scores in logits])
         columns = torch.cat(
-            [*(functional.log_softmax(scores, dim=1) for scores in logits), torch.zeros(rows, 1)], dim=1
+            [*(functional.log_softmax(scores, dim=1).cpu() for scores in logits), torch.zeros(rows, 1)], dim=1
         )
         return DecodedField(columns[:, torch.from_numpy(trie.steps)].sum(dim=2).numpy(), greedy)
 
@@ -115,25 +115,26 @@ class _Batch:
 
     def __init__(self, model: MiniMindVLM, shared: Prefix, capacity: int, rows: int) -> None:
         self._model = model
+        self._device = model.device
         self._shared = shared if len(shared.ids) > SHORT_PREFIX else None
         copied = 0 if self._shared else len(shared.ids)
         self.cache = OwnCache(rows, capacity + copied)
-        self._filled = torch.zeros(rows, capacity + copied, dtype=torch.bool)
-        self._lengths = torch.full((rows, 1), len(shared.ids))
+        self._filled = torch.zeros(rows, capacity + copied, dtype=torch.bool, device=self._device)
+        self._lengths = torch.full((rows, 1), len(shared.ids), device=self._device)
         if copied:
             self.cache.begin_with(shared)
             self._filled[:, :copied] = True
 
     def feed(self, rows: Sequence[Sequence[int]], pad_id: int, features: Tensor | None = None) -> Tensor:
         """Append each row's ids (padded on the left); ``[B, H]`` at each row's last one."""
-        ids = pad(rows, pad_id, "left")
+        ids = pad(rows, pad_id, "left").to(self._device)
         width = ids.shape[1]
-        counts = torch.tensor([[len(row)] for row in rows])
-        column = torch.arange(width)
+        counts = torch.tensor([[len(row)] for row in rows], device=self._device)
+        column = torch.arange(width, device=self._device)
         real = column >= width - counts  # [B, L]
         start, end = self.cache.length, self.cache.length + width
         self._filled[:, start:end] = real
-        seen = self._filled[:, None, :end] & (torch.arange(end) <= (start + column)[:, None])
+        seen = self._filled[:, None, :end] & (torch.arange(end, device=self._device) <= (start + column)[:, None])
         # A pad sees itself: a row of the softmax with nothing in it would be no number and spread.
         seen[:, column, start + column] = True
         positions = (self._lengths + column - (width - counts)).clamp_min(0)
@@ -145,11 +146,11 @@ class _Batch:
     def look_ahead(self, trie: FieldTrie) -> Tensor:
         """``[B, M, H]`` at the trie's inner tokens, each seeing its own path alone. Nothing is kept of it."""
         rows, start = self._filled.shape[0], self.cache.length
-        ids = torch.tensor(trie.nodes).expand(rows, -1)
-        tree = torch.from_numpy(trie.ancestry).expand(rows, -1, -1)
+        ids = torch.tensor(trie.nodes, device=self._device).expand(rows, -1)
+        tree = torch.from_numpy(trie.ancestry).to(self._device).expand(rows, -1, -1)
         before = self._filled[:, None, :start].expand(-1, len(trie.nodes), -1)
         seen = torch.cat([before, tree], dim=2)
-        positions = self._lengths + torch.from_numpy(trie.depths)
+        positions = self._lengths + torch.from_numpy(trie.depths).to(self._device)
         return self._forward(ids, None, seen, positions, every_position=True)
 
     def _forward(

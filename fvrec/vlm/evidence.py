@@ -79,12 +79,16 @@ def evidence_of(extractor: Extractor, sample: Sample, features: NDArray[np.float
 
 
 def occlusion_drops(features: Tensor, score: Score) -> NDArray[np.float64]:
-    """``[T]``: how far the score falls when cell t of ``features`` ``[T, D]`` is hidden. Negative where it rises."""
-    cells = features.shape[0]
+    """How far the score falls when a cell of ``features`` ``[T, D]`` is hidden, ``[cells]``. Negative where it rises.
+
+    The cells are the largest square that T holds; what stands behind them (a summary) is always seen.
+    """
+    cells = math.isqrt(features.shape[0]) ** 2
     if cells < 2:
         raise FvrecError("a map needs a grid of cells", found=cells, allowed="2 or more")
-    others = (features.sum(dim=0, keepdim=True) - features) / (cells - 1)  # [T, D]
-    hidden = features.repeat(cells, 1, 1)  # [T, T, D]
+    grid = features[:cells]
+    others = (grid.sum(dim=0, keepdim=True) - grid) / (cells - 1)  # [cells, D]
+    hidden = features.repeat(cells, 1, 1)  # [cells, T, D]
     hidden[torch.arange(cells), torch.arange(cells)] = others
     scores = np.asarray(score(torch.cat([features.unsqueeze(0), hidden])), dtype=np.float64)
     drops: NDArray[np.float64] = scores[0] - scores[1:]

@@ -21,7 +21,7 @@ import torch
 from fvrec.prompts import PROMPT_PREFIX, texts_of
 from fvrec.records import Mode, Prediction
 from fvrec.schema import FIELDS, UNKNOWN, VALUES, parse_answer, render_answer
-from fvrec.vlm.bundle import locate
+from fvrec.vlm.bundle import locate, tower_weights
 from fvrec.vlm.calibrate import stored_calibration
 from fvrec.vlm.catalogue import read_catalogue
 from fvrec.vlm.collate import Encoder, FeatureSource, Fitted, image_features
@@ -34,7 +34,8 @@ from fvrec.vlm.images import ImageInput
 from fvrec.vlm.model import MiniMindVLM, load_model
 from fvrec.vlm.samples import Sample
 from fvrec.vlm.tokenizer import load_tokenizer
-from fvrec.vlm.towers import Tower, load_tower
+from fvrec.vlm.towers import Tower, accelerator, load_tower
+from fvrec.vlm.transformer_tower import pooled_by
 from fvrec.vlm.weights import apply_adapter
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -57,6 +58,8 @@ class Extractor:
     encoder: Encoder
     calibration: AnyCalibration | None = None
     precision: Precision = "float32"
+    tower_weights: Path | None = None
+    """Folder of the vision encoder's weights, for towers whose weights are in no package."""
 
     @classmethod
     def load(
@@ -76,7 +79,8 @@ class Extractor:
             max_length=files.max_length,
         )
         calibration = stored_calibration(files) if calibration is None else calibration
-        return replace(loaded, calibration=calibration, precision=precision)
+        weights = tower_weights(files, loaded.model.config.tower)
+        return replace(loaded, calibration=calibration, precision=precision, tower_weights=weights)
 
     @classmethod
     def assemble(cls, name: str, *, base: Path, tokenizer: Path, adapter: Path | None, max_length: int) -> Extractor:
@@ -84,7 +88,7 @@ class Extractor:
         model = load_model(base)
         if adapter is not None:
             model = apply_adapter(model, adapter)
-        model.eval().requires_grad_(False)
+        model.eval().requires_grad_(False).to(accelerator())
         return cls(name, model, Encoder(load_tokenizer(tokenizer), model.config.visual_positions, max_length))
 
     def extract(
@@ -147,8 +151,9 @@ class Extractor:
 
     @cached_property
     def tower(self) -> Tower:
-        """The vision tower that the model was trained behind."""
-        return load_tower(self.model.config.tower)
+        """The vision tower that the model was trained behind, with as many tokens an image."""
+        config = self.model.config
+        return pooled_by(config.image_tokens, load_tower(config.tower, weights=self.tower_weights))
 
     @cached_property
     def answer_tokens(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,7 +61,7 @@ class FeatureCache:
         batches = progress(list(_batched(shards)))
         buffer: list[NDArray[np.float16]] = []
         names: list[str] = []
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             for batch, last_of_shard in batches:
                 pixels = np.stack(list(pool.map(lambda key: self._pixels(key, images), batch)))
                 buffer.append(self.tower.encode(pixels))

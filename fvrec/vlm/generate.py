@@ -22,8 +22,8 @@ def write_answers(
     longest: int,
 ) -> list[str]:
     """What the model writes after each prompt, to its end mark or ``longest`` tokens. ``features``: ``[I, T, D]``."""
-    input_ids = pad(prompts, int(tokenizer.pad_token_id), "left")
-    mask = pad([[1] * len(prompt) for prompt in prompts], 0, "left")
+    input_ids = pad(prompts, int(tokenizer.pad_token_id), "left").to(model.device)
+    mask = pad([[1] * len(prompt) for prompt in prompts], 0, "left").to(model.device)
     generated = model.llm.generate(
         inputs_embeds=model.embed(input_ids, features),
         attention_mask=mask,

@@ -43,8 +43,8 @@ class MiniMindVlmConfig(PreTrainedConfig):
     def __init__(
         self,
         tower: str = "lite0",
-        image_tokens: int = 49,
-        streams: tuple[int, ...] = (1280, 256),
+        image_tokens: int = 50,
+        streams: tuple[int, ...] = (1280, 256, 256),
         image_token_id: int = 0,
         projector: str = "linear",
         known_words: int = 0,
@@ -158,7 +158,7 @@ class MiniMindVLM(PreTrainedModel):
             )
         if features is None:
             return embedded
-        visual = self.projector(features.to(self.projector.dtype)).to(embedded.dtype)
+        visual = self.projector(features.to(embedded.device, self.projector.dtype)).to(embedded.dtype)
         return embedded.masked_scatter(at_image.unsqueeze(-1), visual.flatten(0, 1))
 
     def forward(

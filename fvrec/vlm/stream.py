@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -64,7 +65,12 @@ def in_folder(folder: Path) -> list[Product]:
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise FvrecError("no pictures there", where=folder, allowed=sorted(SUFFIXES))
-    return [Product(path.relative_to(folder).as_posix(), path) for path in found]
+    return [Product(_printable(path.relative_to(folder)), path) for path in found]
+
+
+def _printable(path: Path) -> str:
+    """The path as text; bytes of a name that is no UTF-8 are written as ``\\xe9``, so that names stay distinct."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def of_source(source: Source) -> Iterator[Product]:
@@ -154,7 +160,7 @@ def _row(product: Product, reading: Reading | None) -> dict[str, Any]:
     confidence = reading.confidence if reading else {}
     return {
         KEY: product.key,
-        "image_path": str(product.image),
+        "image_path": _printable(product.image),
         "title": product.title,
         **{name: attributes.get(name) for name in FIELDS},
         **{f"{name}_confidence": confidence.get(name) for name in FIELDS},

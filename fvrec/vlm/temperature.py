@@ -1,4 +1,4 @@
-"""Fitting confidence on val: a temperature and an abstention threshold per field (see ``calibrate.py``)."""
+"""Fitting confidence on val: temperature, correction and abstention threshold per field (see ``calibrate.py``)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scipy.special import log_softmax, logsumexp
 from fvrec.errors import FvrecError
 from fvrec.schema import UNKNOWN, VALUES
 from fvrec.vlm.calibrate import FieldCalibration
+from fvrec.vlm.correctness import fit_correction
 from fvrec.vlm.decoding_types import FieldScores
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,7 @@ _RESAMPLES = 1000
 def fit(
     scores: Sequence[FieldScores], labels: Mapping[str, Sequence[str]], *, seed: int
 ) -> dict[str, FieldCalibration]:
-    """Temperature and abstention threshold of each field of one input variant.
+    """Temperature, correction and abstention threshold of each field of one input variant.
 
     scores: ``N`` readings. labels: field -> ``N`` values, ``unknown`` where the item carries no label (it is left out).
     FvrecError when a label is none of the field's values.
@@ -81,10 +82,14 @@ def _fit_field(name: str, scores: Sequence[FieldScores], labels: Sequence[str], 
     log_probs = np.array([one.log_probs[name] for one, _ in rows], dtype=np.float64)
     temperature = fit_temperature(log_probs, targets)
     stated = np.exp(log_softmax(log_probs / temperature, axis=1))[np.arange(len(rows)), answers]
-    confidence = np.where(answers == values[UNKNOWN], 0.0, stated)
-    threshold, gain = best_threshold(confidence, (answers == targets).astype(np.float64), seed=seed)
+    correct, named = (answers == targets).astype(np.float64), answers != values[UNKNOWN]
+    names = np.array(VALUES[name])[answers]
+    correction = fit_correction(stated[named], correct[named], names[named], seed=seed)
+    confidence = np.zeros(len(rows))
+    confidence[named] = [correction.of(p, value) for p, value in zip(stated[named], names[named], strict=True)]
+    threshold, gain = best_threshold(confidence, correct, seed=seed)
     before, after = _nll(log_probs, targets, 1.0), _nll(log_probs, targets, temperature)
-    return FieldCalibration(temperature, threshold, len(rows), before, after, gain)
+    return FieldCalibration(temperature, threshold, len(rows), before, after, gain, correction)
 
 
 def _nll(log_probs: Floats, targets: NDArray[np.int64], temperature: float) -> float:

@@ -1,8 +1,8 @@
 """Vision towers: pixels in, a grid of frozen features out.
 
 ``LiteTower`` = EfficientNet-Lite0 or Lite2 (Liu, 2020; ImageNet weights from the package index) beside low-level colour
-patches. Its classifier features alone are nearly blind to colour, which the 8x8 RGB patches of a small thumbnail mend.
-CLIP and SigLIP2 are in ``transformer_tower.py``.
+patches, and one token that sums the photo up. The classifier features alone are nearly blind to colour, which the 8x8
+RGB patches of a small thumbnail mend. CLIP and SigLIP2 are in ``transformer_tower.py``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from fvrec.errors import FvrecError
+from fvrec.vlm.colours import cell_colours, whole_colours
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
-PATCH_CHANNELS = 3 * 8 * 8
-"""Of a cell's colour stream the first so many are its RGB patch, channel by channel; its histogram follows."""
 
 
 class Tower(Protocol):
@@ -48,21 +47,23 @@ class Tower(Protocol):
 
 
 class LiteTower:
-    """EfficientNet-Lite features (cells x 1280, halved) beside the same cells' colours (256, [-1, 1]).
+    """EfficientNet-Lite features (1280, halved), the same cells' colours (256, [-1, 1]), the photo's colours (256).
 
-    Colours: the cell's 8x8 RGB patch of a thumbnail (192) and its histogram over 4x4x4 RGB boxes (64). Which colour a
-    patch shows is no linear function of its pixels; of the histogram it is.
+    The grid's cells come first, row by row; their third stream is zero. The last token is the photo as a whole: the
+    mean over the cells of the first two streams, and the colours of what is not background (``colours.py``). A probe
+    on pooled features reads colour better than a transformer that has to count cells (docs/results/extraction.md).
     """
 
-    streams: tuple[int, ...] = (1280, 256)
-    _version = 2  # of the preprocessing below
+    streams: tuple[int, ...] = (1280, 256, 256)
+    _version = 3  # of the preprocessing below
 
     def __init__(self, name: str, image_size: int, grid: int) -> None:
         self.name = name
         self.image_size = image_size
-        self.tokens = grid * grid
+        self.tokens = grid * grid + 1
         self._grid = grid
-        self._network, self._weights_digest = _load_lite(name)
+        self._device = accelerator()
+        self._network, self._weights_digest = _load_lite(name, self._device)
 
     @property
     def digest(self) -> str:
@@ -70,13 +71,22 @@ class LiteTower:
 
     @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        image = to_images(pixels, self.image_size)
+        image = to_images(pixels, self.image_size).to(self._device)
         normalised = normalise(image, _IMAGENET_MEAN, _IMAGENET_STD).contiguous(memory_format=torch.channels_last)
         # On CPU channels-last + bfloat16 is several times faster than either alone (depthwise convolutions).
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(self._device, dtype=torch.bfloat16):
             deep = self._network.extract_features(normalised)  # [B, 1280, G, G]
         deep = deep.float().flatten(2).transpose(1, 2).div_(2)  # [B, G*G, 1280]
-        return torch.cat([deep, _colours(image, self._grid)], dim=2).half().numpy()
+        cells = torch.cat([deep, cell_colours(image, self._grid)], dim=2)
+        whole = whole_colours(image).unsqueeze(1)
+        cells = functional.pad(cells, (0, whole.shape[2]))  # [B, G*G, 1792]
+        summary = torch.cat([cells.mean(dim=1, keepdim=True)[:, :, : -whole.shape[2]], whole], dim=2)
+        return torch.cat([cells, summary], dim=1).half().cpu().numpy()
+
+
+def accelerator() -> str:
+    """Where towers and readers run: ``cuda`` or ``cpu`` (Apple's is not trusted with bfloat16 here)."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def to_images(pixels: NDArray[np.uint8], size: int) -> Tensor:
@@ -88,21 +98,12 @@ def to_images(pixels: NDArray[np.uint8], size: int) -> Tensor:
 
 def normalise(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Channel by channel to the scale that a network was trained on."""
-    return (image - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
-
-
-def _colours(image: Tensor, grid: int, patch: int = 8, levels: int = 4) -> Tensor:
-    """``[B, 3, S, S]`` in [0, 1] -> ``[B, grid*grid, 3*patch*patch + levels**3]``, row-major like the deep features."""
-    thumbnail = functional.interpolate(image, size=(grid * patch, grid * patch), mode="area")
-    patches = functional.unfold(thumbnail, kernel_size=patch, stride=patch).transpose(1, 2)  # [B, 49, 3*64]
-    level = (patches * levels).long().clamp_(0, levels - 1).unflatten(2, (3, patch * patch))  # [B, 49, 3, 64]
-    box = (level[:, :, 0] * levels + level[:, :, 1]) * levels + level[:, :, 2]
-    histogram = functional.one_hot(box, levels**3).float().mean(dim=2)  # [B, 49, 64]
-    return torch.cat([patches * 2 - 1, histogram], dim=2)
+    shape = (1, 3, 1, 1)
+    return (image - image.new_tensor(mean).view(shape)) / image.new_tensor(std).view(shape)
 
 
 @cache
-def _load_lite(name: str) -> tuple[Any, str]:
+def _load_lite(name: str, device: str) -> tuple[Any, str]:
     from efficientnet_lite_pytorch import EfficientNet
 
     path = _lite_file(name)
@@ -110,7 +111,7 @@ def _load_lite(name: str) -> tuple[Any, str]:
     network = EfficientNet.from_name(f"efficientnet-{name}")
     # strict: a missing or left-over key is an error, never a half-random tower.
     network.load_state_dict(state, strict=True)
-    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)
     return network, hashlib.sha256(path.read_bytes()).hexdigest()
 
 

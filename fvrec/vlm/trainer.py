@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +21,8 @@ from fvrec.vlm.plan import TrainingPlan, device_kind, machine_precision
 from fvrec.vlm.schedule import Schedule
 
 LOG_LINES = 60
+_SHARED = Path("/dev/shm")  # noqa: S108 - through which the loaders hand their batches over
+_LEAST_SHARED = 2 * 2**30
 
 
 class VlmTrainer(Trainer):
@@ -86,6 +90,12 @@ class VlmTrainer(Trainer):
         restore(model if model is not None else self.model, Path(resume_from_checkpoint))
 
 
+def _loaders(device: str) -> int:
+    """Processes that make batches while a GPU computes. On CPU they would only take its cores."""
+    room = shutil.disk_usage(_SHARED).free if _SHARED.is_dir() else 0
+    return min(4, (os.cpu_count() or 1) // 4) if device == "cuda" and room >= _LEAST_SHARED else 0
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed: CUDA, MPS and CPU each say it in their own way."""
     said = str(error).lower()
@@ -128,7 +138,7 @@ def training_arguments(
         report_to=[],
         seed=plan.seed,
         remove_unused_columns=False,
-        dataloader_num_workers=0,
+        dataloader_num_workers=_loaders(kind),
         disable_tqdm=True,
         label_names=["labels"],
         # A micro-batch of titles alone leaves the projector without a gradient.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 from transformers import CLIPVisionModel, SiglipVisionModel
 
 from fvrec.artifacts import digest_file
 from fvrec.errors import FvrecError
 from fvrec.vlm.published import VISION
-from fvrec.vlm.towers import Tower, normalise, to_images
+from fvrec.vlm.towers import Tower, accelerator, normalise, to_images
 
 _KINDS: dict[str, tuple[Any, tuple[float, ...], tuple[float, ...]]] = {
     "clip": (CLIPVisionModel, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
@@ -49,37 +51,54 @@ class TransformerTower:
     @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         _, mean, std = _KINDS[self.name]
-        image = normalise(to_images(pixels, self.image_size), mean, std)
+        image = normalise(to_images(pixels, self.image_size).to(self._network.device), mean, std)
         hidden = self._network(pixel_values=image).last_hidden_state  # [B, (1 +) T, D]
-        return hidden[:, -self.tokens :].half().numpy()
+        return hidden[:, -self.tokens :].half().cpu().numpy()
 
 
 class PooledTower:
-    """Another tower with every ``side`` x ``side`` square of neighbouring cells averaged into one token."""
+    """Another tower with every ``side`` x ``side`` square of neighbouring cells averaged into one token.
+
+    Where the grid is no multiple of ``side``, the squares overlap at their edges: 7 x 7 cells become 4 x 4, 3 x 3,
+    2 x 2 or 1 x 1 tokens by sides of 2, 3, 4 and 7. Tokens behind the grid (a photo's summary) stay as they are.
+    """
 
     def __init__(self, tower: Tower, side: int) -> None:
-        grid = round(tower.tokens**0.5)
-        if side < 1 or grid % side:
+        grid = math.isqrt(tower.tokens)
+        if not 1 <= side <= grid:
             raise FvrecError(
                 "image tokens cannot be pooled by that",
                 where=f"tower {tower.name}",
                 found=side,
-                allowed=[factor for factor in range(1, grid + 1) if grid % factor == 0],
+                allowed=f"1 to {grid}",
             )
         self.name = tower.name
         self.image_size = tower.image_size
         self.streams = tower.streams
-        self.tokens = (grid // side) ** 2
-        self._tower, self._side, self._grid = tower, side, grid // side
+        self._tower, self._cells, self._grid = tower, grid, -(-grid // side)
+        self.tokens = self._grid**2 + tower.tokens - grid**2
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(f"{self._tower.digest}/pool{self._side}".encode()).hexdigest()
+        return hashlib.sha256(f"{self._tower.digest}/grid{self._grid}".encode()).hexdigest()
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        features = self._tower.encode(pixels).astype(np.float32)
-        squares = features.reshape(len(features), self._grid, self._side, self._grid, self._side, -1)
-        return squares.mean(axis=(2, 4)).reshape(len(features), self.tokens, -1).astype(np.float16)
+        features = torch.from_numpy(self._tower.encode(pixels)).float()
+        grid, behind = features.split([self._cells**2, features.shape[1] - self._cells**2], dim=1)
+        cells = grid.unflatten(1, (self._cells, self._cells)).permute(0, 3, 1, 2)
+        squares = functional.adaptive_avg_pool2d(cells, self._grid).flatten(2).transpose(1, 2)
+        return torch.cat([squares, behind], dim=1).half().numpy()
+
+
+def pooled_by(tokens: int, tower: Tower) -> Tower:
+    """The tower with so many tokens an image, as a model was trained behind it. FvrecError when it cannot give them."""
+    if tokens == tower.tokens:
+        return tower
+    fitting = (PooledTower(tower, side) for side in range(2, math.isqrt(tower.tokens) + 1))
+    found = next((pooled for pooled in fitting if pooled.tokens == tokens), None)
+    if found is None:
+        raise FvrecError("the tower gives no such number of tokens", where=f"tower {tower.name}", found=tokens)
+    return found
 
 
 def load_transformer_tower(name: str, weights: Path | None) -> TransformerTower:
@@ -107,4 +126,4 @@ def _load_network(name: str, folder: str, _digest: str) -> Any:
     problems = {"missing": sorted(info["missing_keys"]), "left over": sorted(left_over)}
     if any(problems.values()) or info["mismatched_keys"]:
         raise FvrecError("the vision encoder's keys do not fit", where=folder, found=problems)
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(accelerator())

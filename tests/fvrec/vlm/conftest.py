@@ -61,7 +61,7 @@ def cache(items: list[Item], tmp_path_factory: pytest.TempPathFactory) -> Featur
 @pytest.fixture(scope="session")
 def encoder(items: list[Item]) -> Encoder:
     tokenizer = train_tokenizer((item.title for item in items), vocabulary=SIZE.bpe_vocabulary)
-    return Encoder(tokenizer, visual_positions=49, max_length=256)
+    return Encoder(tokenizer, visual_positions=load_tower("lite0").tokens, max_length=256)
 
 
 def new_toy_model(encoder: Encoder, cache: FeatureCache, seed: int = 3) -> MiniMindVLM:

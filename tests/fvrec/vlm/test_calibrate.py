@@ -111,6 +111,8 @@ def test_it_comes_back_from_disk_and_belongs_to_its_weights(tmp_path: Path) -> N
         lambda body: body["variants"]["image"]["color"].update(temperature=0),
         lambda body: body["variants"]["image"]["color"].update(threshold=1.5),
         lambda body: body["variants"]["image"]["color"].update(surprise=1),
+        lambda body: body["variants"]["image"]["color"]["correction"].update(shape=[1, -1, 0]),
+        lambda body: body["variants"]["image"]["color"].update(correction=3),
         lambda body: body.update(schema_version=2),
     ],
 )

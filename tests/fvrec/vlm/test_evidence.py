@@ -94,7 +94,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Extractor:
     items = [patch_item(folder, number) for number in range(48)]
     cache = FeatureCache(folder / "features", load_tower("lite0"))
     cache.ensure({item.image_sha256: Path(item.image_path) for item in items})
-    encoder = Encoder(train_tokenizer(["thing"], vocabulary=SIZE.bpe_vocabulary), visual_positions=49, max_length=256)
+    encoder = Encoder(
+        train_tokenizer(["thing"], vocabulary=SIZE.bpe_vocabulary),
+        visual_positions=load_tower("lite0").tokens,
+        max_length=256,
+    )
     model = new_model(
         SIZE,
         cache.tower,

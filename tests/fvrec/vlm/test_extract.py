@@ -24,11 +24,13 @@ from fvrec.vlm.collate import Encoder
 from fvrec.vlm.decoding_types import Cut, Decision
 from fvrec.vlm.extract import Extractor
 from fvrec.vlm.features import FeatureCache
+from fvrec.vlm.model import new_model
 from fvrec.vlm.samples import extraction_sample
-from fvrec.vlm.tokenizer import added_token_ids, save_tokenizer
+from fvrec.vlm.tokenizer import IMAGE_TOKEN, added_token_ids, save_tokenizer, token_id
+from fvrec.vlm.towers import load_tower
 from fvrec.vlm.weights import model_digest, save_partial, write_base_digest
 
-from .conftest import new_toy_model
+from .conftest import SIZE, new_toy_model
 
 NASTY = [
     "",
@@ -267,3 +269,16 @@ def test_a_bundle_that_is_not_what_was_exported_is_refused(outputs: Path, tmp_pa
         (bundle / CALIBRATION_FILE).write_text(json.dumps({}))
     with pytest.raises(FvrecError, match="altered, gone or added"):
         Extractor.load(bundle)
+
+
+def test_a_model_of_fewer_image_tokens_reads_photos_through_its_own_tower(
+    encoder: Encoder, paths: list[Path], tmp_path: Path
+) -> None:
+    tower = load_tower("lite0", pool=2)
+    image = token_id(encoder.tokenizer, IMAGE_TOKEN)
+    model = new_model(SIZE, tower, vocabulary=len(encoder.tokenizer), image_token_id=image, seed=2)
+    model.save_pretrained(tmp_path / "models" / "base")
+    save_tokenizer(encoder.tokenizer, tmp_path / "models" / "tokenizer")
+    loaded = Extractor.load(tmp_path / "models" / "base")
+    assert (loaded.tower.tokens, loaded.tower.digest) == (tower.tokens, tower.digest)
+    assert all(reading.prediction.schema_valid for reading in loaded.extract(paths[:2], ["a", "b"]))

@@ -22,21 +22,39 @@ def flat(colour: tuple[int, int, int]) -> np.ndarray:
 
 def test_shape_and_colour_stream() -> None:
     features = TOWER.encode(np.stack([flat((255, 0, 0)), flat((0, 0, 0))]))
-    assert features.shape == (2, 49, 1536)
-    patches = features[:, :, 1280:1472].reshape(2, 49, 3, 64)
+    assert features.shape == (2, 50, 1792)
+    cells = features[:, :49]
+    patches = cells[:, :, 1280:1472].reshape(2, 49, 3, 64)
     assert np.all(patches[0, :, 0] == 1)
     assert np.all(patches[0, :, 1:] == -1)
     assert np.all(patches[1] == -1)
-    histogram = features[:, :, 1472:]
+    histogram = cells[:, :, 1472:1536]
     assert np.all(histogram.sum(axis=2) == 1)
     assert np.all(histogram[0, :, 3 * 16] == 1)  # red: highest of four levels, no green, no blue
     assert np.all(histogram[1, :, 0] == 1)
 
 
+def test_the_last_token_sums_the_photo_up() -> None:
+    pixels = flat((255, 255, 255))
+    pixels[:112] = (255, 0, 0)
+    pixels[112:168] = (0, 0, 255)
+    *cells, whole = TOWER.encode(pixels[None])[0].astype(np.float32)
+    np.testing.assert_allclose(whole[:1536], np.mean(cells, axis=0)[:1536], atol=2e-2)
+    assert not np.any(np.stack(cells)[:, 1536:])
+    rgb, hsv = whole[1536:1600] ** 2, whole[1600:] ** 2
+    # White is background: two thirds of what is left are red, one third is blue.
+    np.testing.assert_allclose([rgb[3 * 16], rgb[3], rgb.sum()], [2 / 3, 1 / 3, 1], atol=2e-3)
+    np.testing.assert_allclose([hsv[0 * 16 + 15], hsv[8 * 16 + 15], hsv.sum()], [2 / 3, 1 / 3, 1], atol=2e-3)
+
+
+def test_a_white_photo_has_no_colours() -> None:
+    assert not np.any(TOWER.encode(flat((255, 255, 255))[None])[0, -1, 1536:])
+
+
 def test_cells_lie_where_the_picture_says() -> None:
     pixels = flat((0, 0, 0))
     pixels[:32, -32:] = 255  # the cell at the top right: row 0, column 6
-    patches = TOWER.encode(pixels[None])[0, :, 1280:1472]
+    patches = TOWER.encode(pixels[None])[0, :49, 1280:1472]
     assert [index for index, patch in enumerate(patches) if patch.max() > 0] == [6]
 
 

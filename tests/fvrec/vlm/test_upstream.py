@@ -29,6 +29,7 @@ from fvrec.vlm.samples import sft_samples
 from fvrec.vlm.tokenizer import IMAGE_TOKEN, PAD_TOKEN, added_token_ids, extend_tokenizer, token_id
 from fvrec.vlm.towers import Tower, load_tower
 from fvrec.vlm.train import run_training
+from fvrec.vlm.transformer_tower import pooled_by
 from fvrec.vlm.upstream import model_from, read_published
 from fvrec.vlm.weights import apply_adapter
 
@@ -166,9 +167,28 @@ def test_pooling_averages_squares_of_cells(folders: dict[str, Path]) -> None:
     assert pooled.tokens == 4
     np.testing.assert_allclose(pooled.encode(pixels)[0, 1], cells[:2, 2:].mean(axis=(0, 1)), atol=2e-3)
     assert pooled.digest != plain.digest
-    with pytest.raises(FvrecError, match=r"cannot be pooled.*allowed: 1, 2, 4"):
-        load_tower("clip", weights=folders["minimind-v"], pool=3)
-    assert load_tower("lite2", pool=3).tokens == 9
+    with pytest.raises(FvrecError, match=r"cannot be pooled.*allowed: 1 to 4"):
+        load_tower("clip", weights=folders["minimind-v"], pool=5)
+    assert load_tower("lite2", pool=3).tokens == 9 + 1  # and the photo as a whole
+
+
+def test_a_grid_that_is_no_multiple_is_pooled_by_squares_that_overlap() -> None:
+    plain = load_tower("lite0")
+    pixels = np.random.default_rng(2).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    features = plain.encode(pixels).astype(np.float32)
+    cells = features[:, :49].reshape(2, 7, 7, -1)
+    assert [load_tower("lite0", pool=side).tokens for side in (2, 3, 4, 7)] == [17, 10, 5, 2]
+    halves = load_tower("lite0", pool=2)
+    found = halves.encode(pixels)
+    assert (found.shape, found.dtype) == ((2, 17, sum(plain.streams)), np.float16)
+    np.testing.assert_allclose(found[:, 0], cells[:, :2, :2].mean(axis=(1, 2)), atol=2e-3)
+    np.testing.assert_allclose(found[:, 15], cells[:, 5:, 5:].mean(axis=(1, 2)), atol=2e-3)
+    np.testing.assert_array_equal(found[:, 16], features[:, 49].astype(np.float16))
+    for tokens in (50, 17, 10, 5, 2):
+        assert pooled_by(tokens, plain).tokens == tokens
+    assert pooled_by(17, plain).digest == halves.digest
+    with pytest.raises(FvrecError, match="no such number"):
+        pooled_by(25, plain)
 
 
 def test_the_finer_grid_of_lite2_lies_where_the_picture_says() -> None:
@@ -176,7 +196,7 @@ def test_the_finer_grid_of_lite2_lies_where_the_picture_says() -> None:
     pixels = np.zeros((1, 260, 260, 3), dtype=np.uint8)
     pixels[0, :26, -26:] = 255
     features = tower.encode(pixels)[0]
-    assert features.shape == (81, 1536)
+    assert features.shape == (82, 1792)
     assert [cell for cell in range(81) if features[cell, 1280:1472].max() > 0] == [8]
 
 

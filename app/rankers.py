@@ -1,0 +1,41 @@
+"""Which ranker answers a strategy at a position of the diversity slider."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fvrec.config import STRATEGIES
+from fvrec.errors import FvrecError
+
+if TYPE_CHECKING:
+    from fvrec.rerank.pool import Ranker
+
+DIVERSITY = 0.3
+"""Where the slider stands at first: MMR's own trade-off of 0.7."""
+
+
+def ranker_for(strategy: str, diversity: float, policy: Path, source: str = "") -> Ranker:
+    """diversity: in [0, 1], 0 = relevance alone. FvrecError on an unknown strategy, and for ``rl`` without a policy
+    that was trained on ``source``.
+    """
+    from fvrec.rerank.diversify import BaseRank, Mmr
+
+    if strategy == "base_rank":
+        return BaseRank()
+    if strategy == "mmr":
+        return Mmr(1.0 - diversity)
+    if strategy != "rl":
+        raise FvrecError("unknown strategy", found=strategy, allowed=STRATEGIES)
+    if not policy.is_dir():
+        raise FvrecError("there is no trained list policy yet: `fvrec run` trains one", where=policy)
+    return _policy(policy, diversity, source)
+
+
+def _policy(policy: Path, diversity: float, source: str) -> Ranker:
+    """Lambda and mu grow with the square of the slider: at ``DIVERSITY`` they are near the policy's own."""
+    from fvrec.rl.artifact import load_ranker
+    from fvrec.rl.episodes import WEIGHT_LIMIT
+
+    weight = WEIGHT_LIMIT * diversity**2
+    return load_ranker(policy, source=source or None, redundancy=weight, novelty=weight)

@@ -1,0 +1,56 @@
+"""SQL: one read-only query on the published snapshot, with an example for every view."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import frame, tables, views
+from app.words import say
+from fvrec.config import Settings
+from fvrec.rerank.constraints import Language
+from warehouse import questions
+from warehouse.export import FORMATS, encode
+
+MAX_ROWS = 1_000
+TIMEOUT_S = 5.0
+_FIRST = "FROM model_leaderboard"
+_KINDS = {"csv": "text/csv", "json": "application/json", "parquet": "application/vnd.apache.parquet"}
+
+
+def body(settings: Settings, language: Language) -> None:
+    """Examples, the box, the rows, and the rows as files."""
+    warehouse = frame.warehouse(settings)
+    st.caption(say("sql_help", language, rows=MAX_ROWS, seconds=f"{TIMEOUT_S:g}"))
+    examples = dict(questions.views(warehouse).rows)
+    chosen = st.selectbox(
+        say("sql_examples", language),
+        list(examples),
+        index=None,
+        key="sql_example",
+        format_func=lambda name: f"{name}: {examples[name]}",
+        placeholder=say("sql_choose", language),
+    )
+    if chosen is not None and st.session_state.get("sql_shown") != chosen:
+        st.session_state["sql_shown"] = chosen
+        st.session_state["sql"] = f"FROM {chosen} LIMIT 50"
+    st.session_state.setdefault("sql", _FIRST)
+    with st.form("query", border=False):
+        typed = st.text_area("SQL", key="sql", height=140, max_chars=20_000)
+        st.form_submit_button(say("sql_run", language), type="primary")
+    if not typed.strip():
+        return
+    with st.spinner(say("searching", language)):
+        found, more = warehouse.query_arrow(typed, max_rows=MAX_ROWS, timeout_s=TIMEOUT_S)
+    st.dataframe(found.to_pandas(), hide_index=True, alt=say("sql_result", language))
+    st.caption(say("sql_more" if more else "sql_rows", language, rows=found.num_rows))
+    with st.container(horizontal=True):
+        for kind in FORMATS:
+            st.download_button(kind.upper(), encode(found, kind), f"fvrec.{kind}", _KINDS[kind], key=f"download_{kind}")
+    with st.expander(say("columns", language)):
+        comments = warehouse.query(
+            "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
+        )
+        tables.show(comments, views.plain(say("columns", language)), empty="")
+
+
+frame.run(body)

@@ -1,0 +1,117 @@
+"""Trade-off: relevance against diversity, every point from the warehouse, and the list behind a point."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from app import frame, tables, views
+from app.words import say
+from fvrec.config import Settings
+from fvrec.rerank.constraints import Language
+from warehouse import questions
+from warehouse.read import Warehouse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_POINTS = "points"
+
+
+def body(settings: Settings, language: Language) -> None:
+    """The curves, then what the chosen point shows to a shopper."""
+    st.caption(say("trade_off_help", language))
+    warehouse = frame.warehouse(settings)
+    source = tables.choose_source(warehouse, language)
+    if source is None:
+        return
+    points = tables.frame_of(questions.trade_off(warehouse, source))
+    if points.empty:
+        st.info(say("no_trade_off", language))
+        return
+    points["point"] = [
+        _name(strategy, position) for strategy, position in zip(points["strategy"], points["trade_off"], strict=True)
+    ]
+    _pick(_curves(points, language), list(points["point"]))
+    chosen = st.selectbox(say("point", language), list(points["point"]), key="point")
+    row = points[points["point"] == chosen].iloc[0]
+    with st.container(horizontal=True):
+        for name in ("ndcg", "ild", "coverage", "true_reward"):
+            st.metric(name, "–" if row[name] != row[name] or row[name] is None else f"{row[name]:.3f}", width="content")
+    _behind(row, source, warehouse, settings, language)
+
+
+def _name(strategy: str, position: float | None) -> str:
+    return strategy if position is None or position != position else f"{strategy} λ={1 - position:.2f}"
+
+
+def _curves(points: pd.DataFrame, language: Language) -> object:
+    import altair as alt
+
+    pick = alt.selection_point(name=_POINTS, fields=["point"])
+    base = alt.Chart(points).encode(
+        x=alt.X("ndcg:Q", scale=alt.Scale(zero=False), title="NDCG"),
+        y=alt.Y("ild:Q", scale=alt.Scale(zero=False), title="ILD"),
+        color=alt.Color("strategy:N", title=None),
+        tooltip=["point", *(alt.Tooltip(name, format=".3f") for name in ("ndcg", "ild", "coverage", "true_reward"))],
+    )
+    # A ranker's own point lies on its curve: it is a larger mark, and the line does not lead to it.
+    line = base.transform_filter("isValid(datum.trade_off)").mark_line().encode(order="trade_off:Q")
+    dots = base.mark_point(filled=True, size=90).encode(opacity=alt.condition(pick, alt.value(1), alt.value(0.4)))
+    return st.altair_chart(
+        line + dots.add_params(pick),
+        width="stretch",
+        on_select="rerun",
+        key="curves",
+        alt=say("trade_off_alt", language),
+    )
+
+
+def _pick(event: object, names: list[str]) -> None:
+    """A click on the chart chooses in the list below, which the keyboard reaches too."""
+    selection = getattr(event, "selection", None) or {}
+    clicked = [one.get("point") for one in selection.get(_POINTS, [])]
+    if clicked and clicked[0] in names and st.session_state.get("clicked") != clicked[0]:
+        st.session_state["clicked"] = st.session_state["point"] = clicked[0]
+
+
+def _behind(row: pd.Series, source: str, warehouse: Warehouse, settings: Settings, language: Language) -> None:
+    st.subheader(say("behind", language))
+    recorded = questions.recorded_lists(warehouse, row["run_id"], row["strategy"])
+    if recorded and row["trade_off"] != row["trade_off"]:
+        query_id = st.selectbox(say("request", language), recorded, key="recorded")
+        with st.container(key="shelf"):
+            for place, item_id, title, path, score, _ in questions.recorded_list(
+                warehouse, row["run_id"], row["strategy"], query_id
+            ).rows:
+                with st.container(border=True):
+                    views.photo(settings, path or "", title or item_id, language)
+                    st.caption(f"**{place}\\. {views.plain(title or item_id)}**  \n{score:.3f}")
+        return
+    _live(row, source, settings, language)
+
+
+def _live(row: pd.Series, source: str, settings: Settings, language: Language) -> None:
+    """A list at this setting, made now: a curve's lists are not kept."""
+    from app.listing import Query
+
+    strategy = row["strategy"] if row["strategy"] in ("base_rank", "mmr", "rl") else ""
+    if not strategy:
+        st.info(say("no_list", language))
+        return
+    text = st.text_input(say("ask", language), say("trade_off_wish", language), key="trade_off_text", max_chars=500)
+    position = row["trade_off"]
+    query = Query(
+        source=source, text=text.strip(), strategy=strategy, diversity=1 - position if position == position else 0.3
+    )
+    service = frame.service(settings)
+    with st.container(key="shelf"):
+        for card in service.ask(query).cards:
+            item = card.ranked.item
+            with st.container(border=True):
+                views.photo(settings, item.image_path, item.title or item.item_id, language)
+                st.caption(f"**{card.ranked.position}\\. {views.plain(item.title or item.item_id)}**")
+
+
+frame.run(body)

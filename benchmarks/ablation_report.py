@@ -1,0 +1,181 @@
+"""Runs of ``benchmarks.ablation`` -> docs/results/extraction.md and extraction.json.
+
+    python -m benchmarks.ablation_report RUN.json [RUN.json ...] --out docs/results
+
+The page holds, for every run: its facts, E0, E1 and E2 in both modes by input variant, every field of E2's image-only
+answers beside the majority share and the anchors, and the paired differences to the probe. The JSON is the list of
+the runs' rows of ``metrics``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fvrec.artifacts import atomic_write
+
+Row = Mapping[str, Any]
+MODELS = ("base", "sft", "lora")
+KEPT = (
+    "json_valid_rate",
+    "schema_pass_rate",
+    "micro_f1",
+    "macro_f1",
+    "macro_f1_frequent",
+    "accuracy",
+    "field_f1",
+    "majority_share",
+    "accuracy_difference",
+    "ece",
+    "ece_perfect",
+    "ece_accepted",
+    "brier",
+    "accuracy_at_coverage",
+)
+COLUMNS = (
+    "source",
+    "split",
+    "preset",
+    "seed",
+    "model",
+    "inputs",
+    "mode",
+    "field",
+    "metric",
+    "slice",
+    "params",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+)
+HEAD = """# Extraction on real photos: E0, E1, E2
+
+Made by `python -m benchmarks.ablation_report` from the runs below; their rows are in `extraction.json`. Splits are by
+group (design, photo, near-copies); models are calibrated on val, test was read once a run. Intervals: 95 % bootstrap
+over products. `constrained` cannot be invalid; in `raw` an invalid answer is wrong.
+"""
+
+
+def page(runs: Sequence[Mapping[str, Any]], notes: str) -> str:
+    """The Markdown page."""
+    return "\n".join([HEAD, notes, *(line for run in runs for line in _run(run))]) + "\n"
+
+
+def _run(run: Mapping[str, Any]) -> Iterator[str]:
+    rows = run["rows"]
+    what = "public protocol by years" if run["years"] else "split by group"
+    yield f"\n## {run['source']}, preset `{run['preset']}`, seed {run['seed']} ({what})\n"
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in run["seconds"].items())
+    budget = {name: value for name, value in run["training"].items() if value not in (None, 0, 0.0, [], False)}
+    sizes = f"train {run['train']} products ({run['added']} added), val {run['val']}, test {run['test']}"
+    yield f"- {sizes}; split `{run['split_sha256'][:12]}`"
+    yield f"- tower {run['tower']}, {run['image_tokens']} image tokens, device {run['device']}: {seconds}"
+    yield f"- budget: `{json.dumps(budget)}`\n"
+    yield from _table(
+        ("model", "inputs", "mode", "json_valid", "schema_pass", "micro-F1 [95 %]", "macro-F1 (≥ 20 items)"),
+        (
+            (
+                model,
+                inputs,
+                mode,
+                _value(rows, "json_valid_rate", model, inputs, mode),
+                _value(rows, "schema_pass_rate", model, inputs, mode),
+                _value(rows, "micro_f1", model, inputs, mode, interval=True),
+                _value(rows, "macro_f1_frequent", model, inputs, mode),
+            )
+            for model in _models(rows)
+            for inputs in ("image", "title", "image_title")
+            for mode in ("raw", "constrained")
+        ),
+    )
+    yield "\nE2 on the image alone, constrained, beside the anchors (the probe sees the same features):\n"
+    yield from _table(
+        (
+            "field",
+            "majority",
+            "E2 accuracy [95 %]",
+            "E2 macro-F1 (≥ 20)",
+            "MLP probe",
+            "E2 - probe [95 %]",
+            "TF-IDF on the title",
+            "E2 image_title",
+        ),
+        (_field(rows, field) for field in dict.fromkeys(row["field"] for row in rows if row["field"])),
+    )
+
+
+def _field(rows: Sequence[Row], field: str) -> tuple[str, ...]:
+    def of(metric: str, model: str, inputs: str, *, interval: bool = False) -> str:
+        return _value(rows, metric, model, inputs, "constrained", field=field, interval=interval)
+
+    return (
+        field,
+        of("majority_share", "lora", "image"),
+        of("accuracy", "lora", "image", interval=True),
+        of("macro_f1_frequent", "lora", "image"),
+        of("accuracy", "mlp_probe", "image"),
+        _value(
+            rows, "accuracy_difference", "lora", "image", "constrained", field=field, interval=True, against="mlp_probe"
+        ),
+        of("accuracy", "tfidf_title", "title"),
+        of("accuracy", "lora", "image_title"),
+    )
+
+
+def _models(rows: Sequence[Row]) -> list[str]:
+    return [model for model in MODELS if any(row["model"] == model for row in rows)]
+
+
+def _value(
+    rows: Sequence[Row],
+    metric: str,
+    model: str,
+    inputs: str,
+    mode: str,
+    *,
+    field: str = "",
+    interval: bool = False,
+    against: str | None = None,
+) -> str:
+    wanted = (metric, model, inputs, mode, field, "", against)
+    named = ("metric", "model", "inputs", "mode", "field", "slice")
+    found = (row for row in rows if (*(row[name] for name in named), row["params"].get("against")) == wanted)
+    row = next(found, None)
+    if row is None:
+        return ""
+    shown = f"{row['value']:.3f}"
+    return f"{shown} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]" if interval and row["ci_low"] is not None else shown
+
+
+def _table(head: Sequence[str], body: Iterator[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "| " + " | ".join("---" for _ in head) + " |"
+    for cells in body:
+        yield "| " + " | ".join(cells) + " |"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--notes", type=Path, help="Markdown to stand before the runs: commands, what was tried")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in options.runs]
+    notes = options.notes.read_text(encoding="utf-8") if options.notes else ""
+    atomic_write(options.out / "extraction.md", page(runs, notes))
+    rows = [
+        {name: row[name] for name in COLUMNS}
+        for run in runs
+        for row in run["rows"]
+        if row["metric"] in KEPT and row["value"] == row["value"]  # not a number: nothing to score there
+    ]
+    atomic_write(options.out / "extraction.json", "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
