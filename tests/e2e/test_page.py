@@ -141,7 +141,7 @@ def test_three_lists_side_by_side_and_one_card_at_a_time(page: Page) -> None:
     card = page.locator(".st-key-feed img")
     expect(card).to_have_count(1)
     first = card.get_attribute("alt")
-    page.get_by_role("button", name="Like", exact=False).first.click()
+    page.locator(".st-key-like button").click()
     expect(page.get_by_text("1 liked, 0 skipped")).to_be_visible()
     settle(page)
     assert page.locator(".st-key-feed img").get_attribute("alt") != first
