@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from prefect import tags
 from prefect.settings import PREFECT_HOME, PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
 
 from fvrec.config import SOURCES, Settings
@@ -53,4 +54,5 @@ def run_in_home(flow: Flow, settings: Settings) -> list[StageResult]:
         if PREFECT_HOME.value() != home:
             places = {PREFECT_HOME: home, PREFECT_RESULTS_LOCAL_STORAGE_PATH: home / "storage"}
             held.enter_context(temporary_settings(places))
+        held.enter_context(tags(settings.source, settings.preset))
         return list(flow(settings))
