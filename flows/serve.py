@@ -18,7 +18,7 @@ from urllib.request import urlopen
 from prefect import serve
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.deployments.runner import RunnerDeployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
@@ -82,7 +82,7 @@ def close_abandoned(settings: Settings) -> int:
             running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY)))
             left = client.read_flow_runs(flow_run_filter=running)
             for run in left:
-                gone = Crashed(message="its process ended without a word: found at the start of the server")
+                gone: State[Any] = Crashed(message="its process ended without a word: found at the start of the server")
                 client.set_flow_run_state(run.id, gone, force=True)
             return len(left)
     except FvrecError:
