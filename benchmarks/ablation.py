@@ -122,7 +122,10 @@ class Run:
 
     def judge(self, method: Method) -> tuple[list[Metric], list[tuple[str, Prediction]], Scored]:
         """Calibrated on val, read on test in both modes. Rows, predictions with their split, evaluations."""
-        extractor, scored, rows, kept = self.extractor(method), {}, [], []
+        extractor = self.extractor(method)
+        scored: dict[tuple[str, str], Evaluation] = {}
+        rows: list[Metric] = []
+        kept: list[tuple[str, Prediction]] = []
         for inputs in INPUTS:
             val = self._read(extractor, self.parts.val, inputs, "constrained")
             labels = {name: [label(item, name) for item in self.parts.val] for name in self.fields}
@@ -268,7 +271,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     preset = get_preset(options.preset)
-    budget = {name: tuple(value) if isinstance(value, list) else value for name, value in options.budget.items()}
+    budget: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in options.budget.items()
+    }
     preset = replace(preset, training=replace(preset.training, **budget), pool=options.pool or preset.pool)
     parts = read_split(options.items, options.extra, years=options.years)
     if options.limit:

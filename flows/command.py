@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
+from prefect import tags
 from prefect.settings import PREFECT_HOME, PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
 
 from fvrec.config import SOURCES, Settings
@@ -62,6 +63,7 @@ def run_in_home(flow: Flow, settings: Settings) -> list[StageResult]:
         if getattr(flow, "name", "") == "pipeline":
             _importing.append(Thread(target=_import_libraries, daemon=True))
             _importing[-1].start()
+        held.enter_context(tags(settings.source, settings.preset))
         return list(flow(settings))
 
 

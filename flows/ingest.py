@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.command import run_as_command
+from flows.story import story
 from fvrec.config import Settings
 from tasks.ingest import ingest as ingest_stage
 from tasks.stage import StageResult
 
 
-@flow(name="ingest", flow_run_name="ingest {settings.source} {settings.preset}")
+@story("ingest")
 def ingest(settings: Settings) -> list[StageResult]:
     """Read, check, group and split the catalogue; what is rejected goes to the quarantine."""
     return [ingest_stage(settings)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.command import await_imports, run_as_command
 from flows.extraction import extraction
 from flows.ingest import ingest
@@ -11,13 +9,14 @@ from flows.reports import publish, reports
 from flows.rerank import rerank
 from flows.rl import rl
 from flows.sft import sft
+from flows.story import story
 from fvrec.config import Settings
 from tasks.stage import StageResult
 
 STEPS = (ingest, sft, extraction, rerank, rl, reports, publish)
 
 
-@flow(name="pipeline", flow_run_name="pipeline {settings.source} {settings.preset}")
+@story("pipeline")
 def pipeline(settings: Settings) -> list[StageResult]:
     """From product photos to explained, re-ranked lists. Stages whose inputs, config and code stand are reused."""
     await_imports()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.command import run_as_command
+from flows.story import story
 from fvrec.config import Settings
 from tasks import report
 from tasks.stage import StageResult
 
 
-@flow(name="reports", flow_run_name="reports {settings.source} {settings.preset}")
+@story("reports")
 def reports(settings: Settings) -> list[StageResult]:
     """Make every report again from the warehouse alone."""
     return [report.reports(settings)]
 
 
-@flow(name="publish", flow_run_name="publish {settings.source} {settings.preset}")
+@story("publish")
 def publish(settings: Settings) -> list[StageResult]:
     """Publish a new snapshot of the warehouse."""
     return [report.publish(settings)]

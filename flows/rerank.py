@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.command import run_as_command
+from flows.story import story
 from fvrec.config import Settings
 from tasks.rerank import rerank as rerank_stage
 from tasks.stage import StageResult
 
 
-@flow(name="rerank", flow_run_name="rerank {settings.source} {settings.preset}")
+@story("rerank")
 def rerank(settings: Settings) -> list[StageResult]:
     """Judge base order against constraint rerank on generated queries."""
     return [rerank_stage(settings)]

@@ -3,41 +3,90 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from prefect import serve
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.deployments.runner import RunnerDeployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Crashed
 
+from flows.nightly import nightly
 from flows.pipeline import STEPS, pipeline
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
+from tasks.lock import only_run
 
-FLOWS = (pipeline, *STEPS)
+FLOWS = (pipeline, *STEPS, nightly)
+NIGHTLY = "0 3 * * *"
+"""Every night at three, in the server's time zone (UTC)."""
+_UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 START_SECONDS = 300
 STOP_SECONDS = 30
 
 
-def serve_flows(settings: Settings, *, port: int = 4200) -> None:
-    """Start a Prefect server with its UI on the loopback interface and serve every flow until interrupted.
+def serve_flows(settings: Settings, *, port: int = 4200, page_port: int | None = 8501) -> None:
+    """Start a Prefect server with its UI on the loopback interface, the page, and serve every flow until interrupted.
 
-    FvrecError when the port is taken or the server does not come up.
+    FvrecError when a port is taken or the server does not come up. ``page_port`` None: no page.
     """
-    require_free(port)
+    # A shell that starts a program in the background may have it ignore Ctrl-C; this one always ends by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for one in (port, page_port):
+        if one is not None:
+            require_free(one)
     url = f"http://127.0.0.1:{port}/api"
-    with _server(port, url), temporary_settings({PREFECT_API_URL: url}):
+    root = settings.root.resolve()
+    with _server(port, url), _page(root, page_port, url), temporary_settings({PREFECT_API_URL: url}):
+        close_abandoned(settings)
         # A triggered run may start in another folder: it needs to know where this one's root is.
-        defaults = {"settings": settings.model_copy(update={"root": settings.root.resolve()}).model_dump(mode="json")}
-        made = [flow.to_deployment(name=flow.name, parameters=defaults) for flow in FLOWS]
-        serve(*cast(list[RunnerDeployment], made), pause_on_shutdown=False)
+        defaults = {"settings": settings.model_copy(update={"root": root}).model_dump(mode="json")}
+        serve(*deployments(defaults), pause_on_shutdown=False)
+
+
+def deployments(parameters: dict[str, Any]) -> list[RunnerDeployment]:
+    """One of every flow, with its description and tags; ``nightly`` on its schedule."""
+    settings = parameters["settings"]
+    made = [
+        flow.to_deployment(
+            name=flow.name,
+            parameters=parameters,
+            description=flow.description,
+            tags=[settings["source"], settings["preset"]],
+            cron=NIGHTLY if flow is nightly else None,
+        )
+        for flow in FLOWS
+    ]
+    return cast(list[RunnerDeployment], made)
+
+
+def close_abandoned(settings: Settings) -> int:
+    """Mark as crashed the runs that a killed process left as running; how many there were.
+
+    None is touched while a run is at work in this root: whoever holds its lock may be one of them.
+    """
+    try:
+        with only_run(settings), get_client(sync_client=True) as client:
+            running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY)))
+            left = client.read_flow_runs(flow_run_filter=running)
+            for run in left:
+                gone: State[Any] = Crashed(message="its process ended without a word: found at the start of the server")
+                client.set_flow_run_state(run.id, gone, force=True)
+            return len(left)
+    except FvrecError:
+        return 0
 
 
 def require_free(port: int) -> None:
@@ -62,6 +111,23 @@ def _server(port: int, url: str) -> Iterator[None]:
     process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own interpreter
     try:
         _wait(url, process)
+        yield
+    finally:
+        _stop(process)
+
+
+@contextmanager
+def _page(root: Path, port: int | None, url: str) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    page = Path(__file__).resolve().parents[1] / "app" / "Home.py"
+    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
+    command = [sys.executable, "-m", "streamlit", "run", str(page), *options]
+    environment = {**os.environ, "FVREC_ROOT": str(root), "PREFECT_API_URL": url}
+    process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own interpreter
+    try:
         yield
     finally:
         _stop(process)

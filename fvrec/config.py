@@ -214,23 +214,35 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FVREC_", frozen=True)
 
-    root: Path = Path()
-    source: str = "embedded"
-    raw: Path | None = None
-    preset: str = "tiny"
-    seed: int = 7
-    limit: int | None = None
-    alpha: float | None = None
-    """What a met constraint adds to an item's score; None: as tuned on val by the rerank stage."""
-    beta: float | None = None
-    """What a broken constraint takes; None: as tuned."""
-    expected: bool | None = None
-    """Whether constraints count by the confidence of what was read; None: as tuned."""
-    weights: Path | None = None
-    pool: int | None = Field(default=None, ge=1)
-    """Side of the square of neighbouring image tokens that are averaged into one; None: as the preset says."""
-    processes: int = Field(default=1, ge=1)
-    """Processes that train together, by ``torchrun``."""
+    root: Path = Field(default=Path(), description="Folder for everything that is made.")
+    source: str = Field(
+        default="embedded", description="Where products come from.", json_schema_extra={"enum": [*SOURCES]}
+    )
+    raw: Path | None = Field(default=None, description="Folder of the source's files; empty: data/raw/SOURCE.")
+    preset: str = Field(
+        default="tiny",
+        description="Sizes and budgets: smoke for a trial, tiny for two cores.",
+        json_schema_extra={"enum": [*PRESETS]},
+    )
+    seed: int = Field(default=7, ge=0, description="One seed for every generator.")
+    limit: int | None = Field(default=None, description="Take a seeded sample of so many rows; empty: all.")
+    alpha: float | None = Field(
+        default=None,
+        description="What a met constraint adds to an item's score; empty: as tuned on val by the rerank stage.",
+    )
+    beta: float | None = Field(default=None, description="What a broken constraint takes; empty: as tuned.")
+    expected: bool | None = Field(
+        default=None, description="Whether constraints count by the confidence of what was read; empty: as tuned."
+    )
+    weights: Path | None = Field(
+        default=None, description="Folder of the preset's published weights; empty: data/weights/NAME."
+    )
+    pool: int | None = Field(
+        default=None,
+        ge=1,
+        description="Side of the square of neighbouring image tokens that are averaged into one; empty: as the preset.",
+    )
+    processes: int = Field(default=1, ge=1, description="Processes that train together, by torchrun.")
 
     @property
     def budget(self) -> Preset:

@@ -38,12 +38,15 @@ def serve(
     root: RootOption = None,
     preset: PresetOption = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Prefect's API and UI.")] = 4200,
+    page_port: Annotated[
+        int, typer.Option("--page-port", min=0, max=65535, help="Port of the page; 0: no page.")
+    ] = 8501,
 ) -> None:
-    """Start a Prefect server with its UI and serve a deployment of every flow."""
+    """Start a Prefect server with its UI, a deployment of every flow, and the page. Ctrl-C ends all."""
     settings = settings_from(source=source, root=root, preset=preset)
     os.environ["FVREC_ROOT"] = str(settings.root)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "WARNING")
     from flows.serve import serve_flows
 
-    serve_flows(settings, port=port)
+    serve_flows(settings, port=port, page_port=page_port or None)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 PAGE = Path(__file__).parents[2] / "app" / "Home.py"
 _START_S = 60.0
@@ -68,10 +68,25 @@ def browsing(*, width: int = 1280, height: int = 1000, dark: bool = False, local
 
 def wish(page: Page, text: str) -> None:
     """Type a wish, press Enter and wait for the cards that answer it."""
-    box = page.get_by_role("textbox").first
+    box = chat(page)
     box.fill(text)
     box.press("Enter")
     page.locator(".st-key-cards img").first.wait_for()
+    settle(page)
+
+
+def chat(page: Page) -> Locator:
+    """The box in which wishes are typed."""
+    return page.get_by_test_id("stChatInputTextArea")
+
+
+def attach(page: Page, file: Path, text: str = "") -> None:
+    """Send a picture, and words with it, through the chat box."""
+    page.get_by_test_id("stChatInput").locator("input[type=file]").set_input_files(file)
+    page.get_by_test_id("stChatInput").get_by_text(file.name).wait_for()
+    chat(page).fill(text)
+    chat(page).press("Enter")
+    page.get_by_alt_text("Your reference picture").wait_for()
     settle(page)
 
 

@@ -10,10 +10,19 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fvrec.config import Settings
-from tests.e2e.browser import browsing, serving, settle, titles, wish
+from tests.e2e.browser import attach, browsing, chat, serving, settle, titles, wish
 from warehouse.read import Warehouse
 
 pytestmark = pytest.mark.browser
+
+PAGES = {
+    "extraction": "Which model reads best?",
+    "trade_off": "No list policy has been compared yet",
+    "catalogue": "240 products",
+    "sql": "One read-only query",
+    "runs": "Configuration of run",
+}
+"""Address of a page -> what it says when it is there."""
 
 
 @pytest.fixture(scope="module")
@@ -58,23 +67,20 @@ def test_words_alone(page: Page) -> None:
 
 def test_words_and_a_reference_picture(page: Page, demo_shop: Settings) -> None:
     item = Warehouse(demo_shop.snapshot).items("embedded", ["test"])[0]
-    wish(page, "something nice")
-    page.get_by_role("button", name="Reference picture").click()
-    page.locator("input[type=file]").set_input_files(demo_shop.root / item.image_path)
-    page.get_by_alt_text("Your reference picture").wait_for()
-    settle(page)
+    attach(page, demo_shop.root / item.image_path, "something nice")
     assert titles(page)[0] == f"Photo of {item.title}"
+    expect(page.locator(".st-key-said")).to_contain_text("something nice")
 
 
 def test_diversity_before_and_after(page: Page) -> None:
     wish(page, "blue")
     before, first = _diversity(page), titles(page)
-    page.get_by_role("radio", name="MMR").click()
+    page.get_by_role("radio", name="MMR", exact=True).click()
     expect(page.locator(".st-key-figures")).to_contain_text("vs Base")
     settle(page)
     spread = titles(page)
     assert _diversity(page) > before
-    page.get_by_role("radio", name="RL").click()
+    page.get_by_role("radio", name="RL", exact=True).click()
     expect(page.locator(".st-key-cards img").nth(_first_difference(page, spread))).to_be_visible()
     settle(page)
     assert len({*first}) == len({*spread}) == len({*titles(page)}) == 10
@@ -96,7 +102,7 @@ def _first_difference(page: Page, shown: list[str]) -> int:
 def test_a_narrow_dark_screen_in_chinese(address: str) -> None:
     with browsing(width=400, height=850, dark=True, locale="zh-CN") as page:
         page.goto(address)
-        expect(page.get_by_text("想找什么？")).to_be_visible()
+        expect(page.get_by_text("说出想要的款式")).to_be_visible()
         wish(page, "蓝色")
         expect(page.locator(".st-key-card_1")).to_contain_text("颜色是蓝色")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
@@ -106,12 +112,12 @@ def test_a_narrow_dark_screen_in_chinese(address: str) -> None:
 
 
 def test_the_keyboard_alone_will_do(page: Page) -> None:
-    box = page.get_by_role("textbox").first
+    box = chat(page)
     box.focus()
     page.keyboard.type("red")
     page.keyboard.press("Enter")
     page.locator(".st-key-cards img").first.wait_for()
-    radio = page.get_by_role("radio", name="MMR")
+    radio = page.get_by_role("radio", name="MMR", exact=True)
     for _ in range(20):
         page.keyboard.press("Tab")
         if (
@@ -123,6 +129,39 @@ def test_the_keyboard_alone_will_do(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
     expect(radio).to_be_checked()
+
+
+def test_three_lists_side_by_side_and_one_card_at_a_time(page: Page) -> None:
+    wish(page, "blue")
+    page.get_by_role("radio", name="Base | MMR | RL").click()
+    for strategy in ("base_rank", "mmr", "rl"):
+        expect(page.locator(f".st-key-side_{strategy} img")).to_have_count(10)
+        expect(page.locator(f".st-key-side_{strategy}")).to_contain_text("ILD@10")
+    page.get_by_role("radio", name="One by one").click()
+    card = page.locator(".st-key-feed img")
+    expect(card).to_have_count(1)
+    first = card.get_attribute("alt")
+    page.locator(".st-key-like button").click()
+    expect(page.get_by_text("1 liked, 0 skipped")).to_be_visible()
+    settle(page)
+    assert page.locator(".st-key-feed img").get_attribute("alt") != first
+
+
+def test_a_wish_is_struck_by_its_cross(page: Page) -> None:
+    wish(page, "blue, not floral")
+    page.locator(".st-key-pills").get_by_role("button", name="color: blue").click()
+    expect(page.locator(".st-key-pills").get_by_role("button")).to_have_count(1)
+    settle(page)
+
+
+def test_every_page_opens_on_a_narrow_screen_without_scrolling_sideways(address: str) -> None:
+    with browsing(width=400, height=850) as page:
+        for name, mark in PAGES.items():
+            page.goto(f"{address}/{name}")
+            page.get_by_text(mark).first.wait_for()
+            settle(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 400, name
+            assert page.get_by_text("Traceback").count() == 0
 
 
 def _diversity(page: Page) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fvrec.records import Item, Metric, Prediction, Quarantined, Run
+from fvrec.records import Confusion, CurvePoint, Item, Metric, Prediction, Quarantined, Run
 from warehouse import write
 from warehouse.read import Warehouse
 
@@ -104,3 +104,55 @@ def test_the_review_queue_starts_with_the_least_confident_known_value(
         ("a", "category", True),
         ("a", "color", True),
     )
+
+
+def test_shares_of_a_confusion_add_up_to_one_in_every_row(live: Path, make_run: Callable[..., Run]) -> None:
+    write.save_run(live, make_run("r1"))
+    cells = [("red", "red", 3), ("red", "pink", 1), ("pink", "pink", 2)]
+    known = {"model": "lora", "inputs": "image", "mode": "raw", "split": "test", "field": "color"}
+    write.save_confusions(live, "r1", [Confusion(**known, true_value=t, predicted_value=p, n=n) for t, p, n in cells])
+    found = Warehouse(live).query("SELECT true_value, predicted_value, share, correct FROM field_confusion").rows
+    assert found == (("red", "red", 0.75, True), ("pink", "pink", 1.0, True), ("red", "pink", 0.25, False))
+
+
+def test_coverage_of_the_catalogue_counts_known_values(live: Path, make_item: Callable[..., Item]) -> None:
+    write.save_items(live, "shop", [make_item("a"), make_item("b", color="red"), make_item("c", color="unknown")], [])
+    found = {row["field"]: row for row in Warehouse(live).query("FROM catalogue_coverage").as_dicts()}
+    assert (found["color"]["items"], found["color"]["known"], found["color"]["distinct_values"]) == (3, 2, 2)
+    assert found["color"]["share_known"] == pytest.approx(2 / 3)
+    assert (found["fit"]["known"], found["fit"]["commonest"]) == (0, None)
+
+
+def test_satisfaction_is_told_by_the_number_of_constraints_alone(live: Path, make_run: Callable[..., Run]) -> None:
+    write.save_run(live, make_run("r1", stage="rerank"))
+    row = Metric("rerank", "constraint_satisfaction", 0.8, source="shop", strategy="rerank", k=10, n=9)
+    slices = {
+        "constraints=1": 0.8,
+        "constraints=2": 0.6,
+        "constraints=1-2, matching>=10": 0.9,
+        "language=zh": 0.7,
+        "": 0.5,
+    }
+    write.save_metrics(live, "r1", [replace(row, slice=name, value=value) for name, value in slices.items()])
+    sql = "SELECT constraints, constraint_satisfaction FROM constraint_satisfaction_by_size"
+    assert Warehouse(live).query(sql).rows == ((1, 0.8), (2, 0.6))
+
+
+def test_the_trade_off_has_curves_and_single_points(live: Path, make_run: Callable[..., Run]) -> None:
+    write.save_run(live, make_run("r1", stage="rl"))
+    write.save_curves(live, "r1", [CurvePoint("rl", "mmr_tradeoff", 0.9, 0.3, {"trade_off": 1.0, "coverage": 0.5})])
+    row = Metric("rl", "ndcg", 0.8, source="shop", preset="tiny", strategy="rl", k=10, n=9)
+    write.save_metrics(live, "r1", [row, replace(row, metric="ild", value=0.4)])
+    sql = "SELECT strategy, trade_off, ndcg, ild, coverage FROM rl_trade_off"
+    assert Warehouse(live).query(sql).rows == (("mmr", 1.0, 0.9, 0.3, 0.5), ("rl", None, 0.8, 0.4, None))
+
+
+def test_drift_stands_between_a_run_and_the_complete_one_before_it(live: Path, make_run: Callable[..., Run]) -> None:
+    runs = [("r1", 9, "complete", 0.5, 7), ("r2", 10, "failed", 0.9, 7), ("r3", 11, "complete", 0.8, 8)]
+    for name, hour, status, value, seed in runs:
+        write.save_run(live, make_run(name, hour=hour, status=status))
+        row = Metric("extract", "micro_f1", value, source="shop", model="lora", seed=seed, n=9)
+        low, high = value - 0.1, value + 0.1
+        write.save_metrics(live, name, [replace(row, ci_low=low, ci_high=high), replace(row, metric="only_" + name)])
+    sql = "SELECT metric, previous, current, change, apart, previous_run_id, run_id FROM run_drift"
+    assert Warehouse(live).query(sql).rows == (("micro_f1", 0.5, 0.8, pytest.approx(0.3), True, "r1", "r3"),)

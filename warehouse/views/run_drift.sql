@@ -7,6 +7,14 @@ WITH numbered AS (
     FROM runs
     WHERE status = 'complete'
     WINDOW earlier AS (PARTITION BY stage, source, preset ORDER BY finished_at NULLS FIRST, started_at, run_id)
+),
+-- Two runs rarely have the same seed; where a run has several, the first meets the first.
+measured AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY run_id, model, strategy, inputs, mode, split, slice, field, metric, k, CAST(params AS VARCHAR)
+        ORDER BY seed
+    ) AS turn
+    FROM metrics
 )
 SELECT
     r.source,
@@ -30,11 +38,11 @@ SELECT
     r.run_id,
     r.finished_at
 FROM numbered AS r
-JOIN metrics AS m ON m.run_id = r.run_id
-JOIN metrics AS p
+JOIN measured AS m ON m.run_id = r.run_id
+JOIN measured AS p
     ON p.run_id = r.previous_run_id
-    AND (p.model, p.strategy, p.inputs, p.mode, p.split, p.slice, p.field, p.metric, p.k, p.seed)
-    = (m.model, m.strategy, m.inputs, m.mode, m.split, m.slice, m.field, m.metric, m.k, m.seed)
+    AND (p.model, p.strategy, p.inputs, p.mode, p.split, p.slice, p.field, p.metric, p.k, p.turn)
+    = (m.model, m.strategy, m.inputs, m.mode, m.split, m.slice, m.field, m.metric, m.k, m.turn)
     AND CAST(p.params AS VARCHAR) = CAST(m.params AS VARCHAR)
 ORDER BY r.finished_at DESC, abs(change) DESC, m.metric, m.model, m.field;
 

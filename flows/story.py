@@ -1,0 +1,43 @@
+"""What every flow has in common: a run name that says source and preset, and failures in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+
+from prefect import Flow, flow
+from prefect.states import Failed
+
+from fvrec.config import Settings
+from fvrec.errors import FvrecError
+from tasks.stage import StageResult
+
+Told = Callable[[Settings], list[StageResult]]
+
+
+def story(name: str) -> Callable[[Told], Flow[[Settings], list[StageResult]]]:
+    """Decorator: a flow of that name. A failed run's message is the cause; the caller still gets the exception."""
+
+    def decorate(work: Told) -> Flow[[Settings], list[StageResult]]:
+        @wraps(work)
+        def told(settings: Settings) -> Any:
+            try:
+                return work(settings)
+            except Exception as error:
+                return Failed(message=cause(error), data=error)
+
+        made = flow(
+            name=name, flow_run_name=f"{name} {{settings.source}} {{settings.preset}}", validate_parameters=True
+        )
+        return cast(Flow[[Settings], list[StageResult]], made(told))
+
+    return decorate
+
+
+def cause(error: Exception) -> str:
+    """One sentence for people: what the error says, or its kind and first line where it was not foreseen."""
+    if isinstance(error, FvrecError):
+        return str(error)
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"unexpected {type(error).__name__}: {first}"
