@@ -32,6 +32,7 @@ class Served:
 
     process: subprocess.Popen[bytes]
     api: str
+    page: str
     log: IO[bytes]
 
     def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -60,10 +61,10 @@ class Served:
 
 @contextmanager
 def serving(root: Path) -> Iterator[Served]:
-    port = free_port()
+    port, page_port = free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "FVREC_"))}
     environment |= {"FVREC_QUIET": "1", "PREFECT_RUNNER_POLL_FREQUENCY": "2"}
-    options = ["--root", str(root), "--preset", "smoke", "--port", str(port)]
+    options = ["--root", str(root), "--preset", "smoke", "--port", str(port), "--page-port", str(page_port)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "fvrec.cli", "serve", *options],
@@ -71,9 +72,10 @@ def serving(root: Path) -> Iterator[Served]:
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as `nohup … &` starts it
         )
         try:
-            yield Served(process, f"http://127.0.0.1:{port}/api", log)
+            yield Served(process, f"http://127.0.0.1:{port}/api", f"http://127.0.0.1:{page_port}", log)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
@@ -109,7 +111,21 @@ def test_a_triggered_deployment_runs_and_an_interrupt_ends_everything(tmp_path: 
         assert state["type"] == "COMPLETED", f"{state}\n{served.said()}"
         assert (tmp_path / "outputs" / "manifests" / "ingest.json").exists()
         assert len((tmp_path / "data" / "processed" / "items.jsonl").read_text().splitlines()) == 240
+        with urlopen(f"{served.page}/_stcore/health", timeout=30) as page:
+            assert page.read() == b"ok"
+        nightly = served.call("/deployments/name/nightly/nightly")
+        assert nightly["schedules"][0]["schedule"]["cron"] == "0 3 * * *"
+        asked = nightly["parameter_openapi_schema"]["definitions"]["Settings"]["properties"]
+        assert "smoke" in asked["preset"]["enum"]
+        assert all(one["description"] for one in asked.values())
+        due = {
+            "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+            "deployments": {"name": {"any_": ["nightly"]}},
+        }
+        assert served.wait("scheduled night", START_S, lambda: served.call("/flow_runs/filter", due))
+        artifacts = served.call("/artifacts/filter", {})
+        assert {"ingest-summary", "ingest-metrics"} <= {one["key"] for one in artifacts}
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(STOP_S) in (0, 130), served.said()
         assert not answers(served), "the Prefect server outlived the command that started it"
-        assert "Traceback" not in served.said()
+        assert "Traceback" not in served.said(), served.said()
