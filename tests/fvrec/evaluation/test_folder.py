@@ -23,7 +23,8 @@ SIZE = LanguageModelSize(layers=1, hidden=32, heads=2, kv_heads=1, intermediate=
 
 @pytest.fixture(scope="module")
 def extractor() -> Extractor:
-    encoder = Encoder(train_tokenizer(["red dress"], vocabulary=300), visual_positions=49, max_length=256)
+    tokenizer = train_tokenizer(["red dress"], vocabulary=300)
+    encoder = Encoder(tokenizer, visual_positions=load_tower("lite0").tokens, max_length=256)
     image_id = token_id(encoder.tokenizer, IMAGE_TOKEN)
     model = new_model(SIZE, load_tower("lite0"), vocabulary=len(encoder.tokenizer), image_token_id=image_id, seed=1)
     return Extractor("base", model.eval(), encoder)
