@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from fvrec.rerank.pool import Pool, Ranker
+    from fvrec.rl.serve import Feed
 
 _WEIGHT = 0.5
 """How far one answer moves what looks just like the card, on the scale of relevance."""
@@ -16,32 +19,53 @@ _WEIGHT = 0.5
 
 @dataclass(frozen=True)
 class Answers:
-    """Item ids that the visitor has liked and skipped, in the order of the answers."""
+    """What the visitor said so far: item ids, liked or not, in the order of the answers."""
 
-    liked: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()
+    given: tuple[tuple[str, bool], ...] = ()
 
     @property
-    def seen(self) -> tuple[str, ...]:
-        return (*self.liked, *self.skipped)
+    def liked(self) -> tuple[str, ...]:
+        return tuple(item_id for item_id, liked in self.given if liked)
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        return tuple(item_id for item_id, liked in self.given if not liked)
 
     def like(self, item_id: str) -> Answers:
-        return replace(self, liked=(*self.liked, item_id))
+        return Answers((*self.given, (item_id, True)))
 
     def skip(self, item_id: str) -> Answers:
-        return replace(self, skipped=(*self.skipped, item_id))
+        return Answers((*self.given, (item_id, False)))
 
 
-def next_item(pool: Pool, ranker: Ranker, answers: Answers) -> str | None:
+class FeedRanker(Protocol):
+    """A ranker with a feed mode of its own: the trained policy."""
+
+    def feed(self, pool: Pool, k: int) -> Feed: ...
+
+
+def next_item(pool: Pool, ranker: Ranker | FeedRanker, answers: Answers) -> str | None:
     """The item to show next; None when the pool is used up.
 
-    What resembles liked cards gains relevance and what resembles skipped ones loses it, by the mean of shared values
-    and of looks; then the ranker chooses among the cards not yet seen.
+    A ranker with a feed mode (the policy) is told every answer. For others, what resembles liked cards gains relevance
+    and what resembles skipped ones loses it; then they choose among the cards not yet seen.
     """
     places = {item_id: row for row, item_id in enumerate(pool.item_ids)}
-    left = np.array([row for item_id, row in places.items() if item_id not in answers.seen], dtype=np.int64)
+    seen = {item_id for item_id, _ in answers.given}
+    left = np.array([row for item_id, row in places.items() if item_id not in seen], dtype=np.int64)
     if not len(left):
         return None
+    if hasattr(ranker, "feed"):
+        feed = ranker.feed(pool, len(pool))
+        for item_id, liked in answers.given:
+            if item_id in places:
+                feed.heard(float(liked), places[item_id])
+        return pool.item_ids[feed.next()]
+    return pool.item_ids[left[_moved(pool, ranker, left, answers, places)]]
+
+
+def _moved(pool: Pool, ranker: Ranker, left: NDArray[np.int64], answers: Answers, places: Mapping[str, int]) -> int:
+    """Which of the rows that are left comes first once relevance has followed the answers."""
     liked = [places[one] for one in answers.liked if one in places]
     skipped = [places[one] for one in answers.skipped if one in places]
     moved = _WEIGHT * (_resemblance(pool, left, liked) - _resemblance(pool, left, skipped))
@@ -52,11 +76,12 @@ def next_item(pool: Pool, ranker: Ranker, answers: Answers) -> str | None:
         embeddings=pool.embeddings[left],
         values=pool.values[left],
         field_match=pool.field_match[left],
+        confidence=None if pool.confidence is None else pool.confidence[left],
     )
-    return rest.item_ids[int(ranker.rank(rest, 1)[0])]
+    return int(ranker.rank(rest, 1)[0])
 
 
-def _resemblance(pool: Pool, rows: np.ndarray, others: list[int]) -> np.ndarray:
+def _resemblance(pool: Pool, rows: NDArray[np.int64], others: list[int]) -> NDArray[np.float64]:
     """``[len(rows)]`` in [0, 1]: the mean resemblance to the other rows; 0 where there are none."""
     if not others:
         return np.zeros(len(rows))

@@ -50,7 +50,7 @@ def feed(query: Query, service: DemoService, language: Language) -> None:
                     on_click=_keep,
                     args=(answers.skip(item_id),),
                 )
-    if answers.seen:
+    if answers.given:
         st.button(say("feed_again", language), key="feed_again", type="tertiary", on_click=_keep, args=(Answers(),))
     _liked(query, answers, service, language)
 

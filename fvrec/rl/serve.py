@@ -64,6 +64,10 @@ class PolicyRanker:
             name=self.name,
         )
 
+    def feed(self, pool: Pool, k: int) -> Feed:
+        """The same policy, one item at a time, at the same trade-off. FvrecError when ``k`` exceeds the pool."""
+        return Feed(self._network, pool, k, reader=self._reader, redundancy=self.redundancy, novelty=self.novelty)
+
     def rank(self, pool: Pool, k: int) -> NDArray[np.int64]:
         """``k`` distinct indices into the pool, in the order of the list. FvrecError when ``k`` exceeds the pool."""
         return self.rank_many([pool], k)[0]
@@ -129,13 +133,14 @@ class Feed:
                 self._shown = int(best_of(self._network, self._features)[0])
         return self._shown
 
-    def heard(self, answer: float) -> None:
-        """The user's answer to the item that ``next`` gave last."""
-        if self._shown is None:
+    def heard(self, answer: float, row: int | None = None) -> None:
+        """The user's answer to the item that ``next`` gave last, or to ``row`` where something else was shown."""
+        shown = self._shown if row is None else row
+        if shown is None:
             raise FvrecError("nothing was shown that could be answered: call next first")
         if not math.isfinite(answer):
             raise FvrecError("an answer is not finite", found=answer)
-        self._features.append(np.array([self._shown]), np.array([answer], dtype=np.float32))
+        self._features.append(np.array([shown]), np.array([answer], dtype=np.float32))
         self._shown = None
 
 
