@@ -175,6 +175,17 @@ def test_too_few_attributes_are_not_admitted(tmp_path: Path) -> None:
         open_source("tabular", write_shop(tmp_path / "other", mapping=None)).discover()
 
 
+def test_a_check_of_what_is_not_admitted_lists_the_unmapped_values_all_the_same(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path, (*ROWS, "A-4,x,连衣裙,孔雀蓝,女,a1.jpg"))
+    mapping = folder / "mapping.toml"
+    start = mapping.read_text(encoding="utf-8").index("[fields.gender]")
+    mapping.write_text(mapping.read_text(encoding="utf-8")[:start], encoding="utf-8")
+    result = CliRunner().invoke(app, ["source", "check", "--source", "tabular", "--raw", str(folder)])
+    assert result.exit_code == 1
+    assert "孔雀蓝 (1)" in result.output
+    assert "too few attributes" in result.output
+
+
 def test_an_image_folder_that_is_a_link_out_is_refused(tmp_path: Path) -> None:
     folder = write_shop(tmp_path / "shop", photos=0)
     (tmp_path / "elsewhere").mkdir()
