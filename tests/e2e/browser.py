@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 PAGE = Path(__file__).parents[2] / "app" / "Home.py"
 _START_S = 60.0
@@ -84,7 +84,10 @@ def attach(page: Page, file: Path, text: str = "") -> None:
     """Send a picture, and words with it, through the chat box."""
     page.get_by_test_id("stChatInput").locator("input[type=file]").set_input_files(file)
     page.get_by_test_id("stChatInput").get_by_text(file.name).wait_for()
+    # The name is there while the file is still on its way; what is sent before it has come goes without it.
+    page.wait_for_load_state("networkidle")
     chat(page).fill(text)
+    expect(page.get_by_test_id("stChatInputSubmitButton")).to_be_enabled()
     chat(page).press("Enter")
     page.get_by_alt_text("Your reference picture").wait_for()
     settle(page)
