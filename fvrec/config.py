@@ -146,7 +146,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             embedded_items=240,
             llm=LanguageModelSize(layers=2, hidden=128, intermediate=352, bpe_vocabulary=800),
             # Small batches: what teaches so small a model JSON is the number of steps.
-            training=TrainingBudget(pretrain_epochs=8, sft_epochs=4, lora_epochs=12, batch_size=8, evaluations=1),
+            training=TrainingBudget(pretrain_epochs=6, sft_epochs=2, lora_epochs=9, batch_size=8, evaluations=1),
             rl=RlBudget(train_users=40, test_users=20, timesteps=4_000, pool_size=20),
             rerank_queries=30,
         ),
