@@ -6,6 +6,7 @@ One module a group of commands; each offers ``register(app)``.
 from __future__ import annotations
 
 import sys
+import warnings
 
 import typer
 from rich.markup import escape
@@ -13,6 +14,9 @@ from rich.markup import escape
 from fvrec.cli import asking, download, extraction, pipeline, query, serving, sft_data, source, weights
 from fvrec.cli.common import err
 from fvrec.errors import FvrecError
+
+# transformers 5.23 warns of its own use of a name that it renamed: nothing that the user could do about.
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="From product photos to lists that explain themselves."
