@@ -3,7 +3,8 @@
 Only http and https to public addresses (unless private ones are allowed), at most ``MAX_REDIRECTS`` redirects, each
 checked like the first address; a body is cut off past ``imaging.MAX_BYTES`` and kept only when it opens as a picture.
 What fails is told apart from what may pass: a 404 is final, a time-out or a 5xx is tried again, a body that is no
-picture by the next ingest; a host that does not answer is left alone after a few URLs.
+picture by the next ingests until the same one has come ``SAME_BODY`` times; a host that does not answer is left alone
+after a few URLs.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from fvrec.artifacts import atomic_write
+from fvrec.artifacts import atomic_write, digest_bytes
 from fvrec.errors import FvrecError
 from fvrec.imaging import IMAGE_TOO_LARGE, MAX_BYTES, ImageError, decode_image
 from fvrec.parallel import Progress, Sized
@@ -35,8 +37,11 @@ MAX_REDIRECTS = 5
 ATTEMPTS = 3
 SILENT_HOST = 8
 """So many URLs of one host in a row without any answer, and the rest of them is not asked for."""
+SAME_BODY = 3
+"""So many ingests got the very same broken body, and it is taken for what the host has."""
 DECODED_SIDE = 32
 """What came is decoded to see that it is a picture, a large JPEG at a fraction: each side still so many pixels."""
+_NEVER: Mapping[str, Any] = {"sha256": "", "times": 0, "why": ""}
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -62,6 +67,10 @@ class _PassingError(Exception):
 class _NoPictureError(Exception):
     """Asking again may help, but hardly at once: the host answered well, with something else than a picture."""
 
+    def __init__(self, why: str, body_sha256: str) -> None:
+        super().__init__(why)
+        self.body_sha256 = body_sha256
+
 
 class _SilentError(_PassingError):
     """The host did not answer at all."""
@@ -85,6 +94,7 @@ class ImageCache:
     policy: FetchPolicy = FetchPolicy()
     _failures: dict[str, str] = field(default_factory=dict)
     _may_pass: set[str] = field(default_factory=set)
+    _broken: dict[str, dict[str, Any]] = field(default_factory=dict)
     _silent: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     # One picture at a time: many large ones side by side would not fit into the memory.
@@ -106,7 +116,8 @@ class ImageCache:
         ``failure``.
         """
         distinct = list(dict.fromkeys(urls))
-        missing = [url for url in distinct if not self.path(url).is_file()]
+        self._broken = self._read_broken()
+        missing = [url for url in distinct if not self.path(url).is_file() and not self._given_up(url)]
         if missing:
             self._refuse_links(missing)
             limits = httpx.Limits(max_connections=self.policy.max_connections)
@@ -130,12 +141,44 @@ class ImageCache:
         """There, and new after each try, while pictures are missing that another try may bring."""
         return self.directory / "to_be_tried_again.json"
 
+    @property
+    def broken_file(self) -> Path:
+        """Which URLs answered with something that is no picture: the body's digest, how often it came, and why."""
+        return self.directory / "no_pictures.json"
+
+    def _read_broken(self) -> dict[str, dict[str, Any]]:
+        """What the file holds; nothing when it is absent or damaged: then the URLs are simply asked again."""
+        try:
+            body = json.loads(self.broken_file.read_text(encoding="utf-8"))
+            known = {str(url): {**_NEVER, **entry} for url, entry in body.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+        return {url: entry for url, entry in known.items() if isinstance(entry["times"], int)}
+
+    def _given_up(self, url: str) -> bool:
+        entry = self._broken.get(url, _NEVER)
+        if entry["times"] < SAME_BODY:
+            return False
+        why = f"the same body came {entry['times']} times, {entry['why']} (delete {self.broken_file.name} to ask again)"
+        self._fail(url, why, may_pass=False)
+        return True
+
+    def _count_body(self, url: str, problem: _NoPictureError) -> bool:
+        """Whether another ingest should ask again."""
+        entry = self._broken.get(url, _NEVER)
+        times = entry["times"] + 1 if entry["sha256"] == problem.body_sha256 else 1
+        with self._lock:
+            self._broken[url] = {"sha256": problem.body_sha256, "times": times, "why": str(problem)}
+        return times < SAME_BODY
+
     def _refuse_links(self, urls: Sequence[str]) -> None:
         for folder in sorted({self.path(url).parent for url in urls}):
             if folder.is_symlink():
                 raise FvrecError("a folder of the fetched pictures is a link", where=folder, allowed="a plain folder")
 
     def _remember_failures(self) -> None:
+        if self._broken or self.broken_file.exists():
+            atomic_write(self.broken_file, json.dumps(dict(sorted(self._broken.items())), indent=2))
         if self._may_pass:
             body = {
                 "tried_at": utc_now().isoformat(),
@@ -162,11 +205,16 @@ class ImageCache:
         except (_RefusedError, _PassingError, _NoPictureError) as problem:
             with self._lock:
                 self._silent[host] = self._silent[host] + 1 if isinstance(problem, _SilentError) else 0
-            self._fail(url, str(problem), may_pass=not isinstance(problem, _RefusedError))
+            if isinstance(problem, _NoPictureError):
+                may_pass = self._count_body(url, problem)
+            else:
+                may_pass = not isinstance(problem, _RefusedError)
+            self._fail(url, str(problem), may_pass=may_pass)
             return
         with self._lock:
             self._silent[host] = 0
             self._may_pass.discard(url)
+            self._broken.pop(url, None)
         atomic_write(self.path(url), data)
 
     def _require_picture(self, data: bytes) -> None:
@@ -177,7 +225,7 @@ class ImageCache:
         except ImageError as problem:
             # One that is too large is a picture all the same: the ingest says what is wrong with it.
             if problem.reason != IMAGE_TOO_LARGE:
-                raise _NoPictureError(f"what came is no picture: {problem}") from problem
+                raise _NoPictureError(f"what came is no picture: {problem}", digest_bytes(data)) from problem
 
     def _fail(self, url: str, why: str, *, may_pass: bool) -> None:
         with self._lock:

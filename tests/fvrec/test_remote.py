@@ -15,7 +15,7 @@ from fvrec.errors import FvrecError
 from fvrec.sources import open_source
 from fvrec.sources.checking import check_source
 from fvrec.sources.reach import public
-from fvrec.sources.remote import ATTEMPTS, MAX_REDIRECTS, SILENT_HOST, FetchPolicy, ImageCache, is_address
+from fvrec.sources.remote import ATTEMPTS, MAX_REDIRECTS, SAME_BODY, SILENT_HOST, FetchPolicy, ImageCache, is_address
 from fvrec.sources.tabular import TabularSource
 from tests.fvrec.picture_server import PictureServer, photo_bytes, serve_pictures
 from tests.fvrec.shop_folder import MAPPING, write_shop
@@ -231,6 +231,30 @@ def test_a_body_that_is_no_picture_is_not_kept(server: PictureServer, tmp_path: 
     assert [item.item_id for item in second.items] == ["A-0", "A-1"]
     assert server.asked == {f"/{kind}/3.jpg": 2, "/ok/1.jpg": 1}
     assert TabularSource(folder).input_digest() != unsettled
+
+
+def test_the_same_broken_body_is_asked_for_a_few_times_then_no_more(server: PictureServer, tmp_path: Path) -> None:
+    folder = shop(tmp_path / "raw", [server.url("/text"), server.url("/ok/1.jpg")])
+    digests = []
+    for _ in range(SAME_BODY + 2):
+        result = catalog.build(open_source("tabular", folder), root=tmp_path)
+        assert [rejected.reason for rejected in result.quarantined] == ["image_unreachable"]
+        digests.append(TabularSource(folder).input_digest())
+    assert server.asked["/text"] == SAME_BODY
+    assert len(set(digests[:SAME_BODY])) == SAME_BODY  # still to be tried: such an ingest is not reused
+    assert len(set(digests[SAME_BODY - 1 :])) == 1
+    assert f"the same body came {SAME_BODY} times" in result.quarantined[0].detail
+    (folder / ".fetched" / "no_pictures.json").unlink()
+    catalog.build(open_source("tabular", folder), root=tmp_path)
+    assert server.asked["/text"] == SAME_BODY + 1
+
+
+@pytest.mark.parametrize("damage", ["[1, 2]", "{", '{"x": 3}', '{"http://x": {"times": "many"}}'])
+def test_a_damaged_memory_of_broken_bodies_is_no_obstacle(server: PictureServer, tmp_path: Path, damage: str) -> None:
+    cache = ImageCache(tmp_path, QUICK)
+    cache.broken_file.write_text(damage.replace("http://x", server.url("/text")))
+    assert cache.fetch([server.url("/text"), server.url("/ok/1.jpg")]) == 1
+    assert server.asked["/text"] == 1
 
 
 def test_a_picture_that_is_too_large_is_kept_and_named(server: PictureServer, tmp_path: Path) -> None:
