@@ -6,7 +6,9 @@
 The first measures ``ratio_to_bare_decode``: wall time of ``catalog.build`` from cold (no cache, no worker running) over
 that of two processes that do nothing but read, decode, hash (SHA-256) and perceptually hash the same files, both in
 turns, the median of the rounds; the worse of the two sets. And ``draft_speedup``: an 1800 x 2400 JPEG read for a side
-of 224. Exit status 1 when the ratio is above ``BOUND``.
+of 224. ``growth``: of the first set's products 99 of 100 are ingested, the same again, then all; how much of a cold
+ingest of all the last costs (``grown_share``), and how much the one without any change (``unchanged_share``: every row
+is read and placed anew, no photo). Exit status 1 when the ratio is above ``BOUND``.
 
 The second draws as many distinct 16 x 16 JPEGs, builds a catalogue of the first 40,000, of all, and of the 40,000 once
 more, each in a process of its own, and writes ``items.jsonl``. The time per row is compared with the mean of the two
@@ -42,9 +44,9 @@ from fvrec.artifacts import atomic_write
 from fvrec.imaging import INSPECTED_SIDE, read_image
 from fvrec.parallel import Progress
 from fvrec.perceptual import perceptual_hash
-from fvrec.records import AttributeValue
+from fvrec.records import AttributeValue, Quarantined
 from fvrec.sources import open_source
-from fvrec.sources.base import RawRow, complete
+from fvrec.sources.base import RawRow, Source, complete
 
 BOUND, SCALE_BOUND, MEMORY_BOUND = 1.4, 1.3, 1.5 * 2**30
 SMALL = 40_000
@@ -156,6 +158,57 @@ def _bare_one(file: str) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Growth:
+    """Processor seconds of ingests in the order they were made: most rows, the same again, all; and all from cold."""
+
+    rows: int
+    new_rows: int
+    most_s: float
+    unchanged_s: float
+    grown_s: float
+    cold_s: float
+
+    @property
+    def unchanged_share(self) -> float:
+        return self.unchanged_s / self.cold_s
+
+    @property
+    def grown_share(self) -> float:
+        return self.grown_s / self.cold_s
+
+
+class Fewer:
+    """A source without every ``STEP``th of its rows, or with ``whole`` all of them."""
+
+    STEP = 100
+
+    def __init__(self, source: Source, *, whole: bool) -> None:
+        self._source, self._whole = source, whole
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def rows(self) -> Iterator[RawRow | Quarantined]:
+        return (row for at, row in enumerate(self._source.rows()) if self._whole or at % self.STEP)
+
+
+def growth(name: str, raw_dir: Path) -> Growth:
+    """Ingests one after the other with one memory of photos, then one with none."""
+    with tempfile.TemporaryDirectory() as memory:
+        built = [_grown(name, raw_dir, Path(memory) / folder, whole=whole)
+                 for folder, whole in (("kept", False), ("kept", False), ("kept", True), ("cold", True))]  # fmt: skip
+    (most, _), (_, unchanged), (all_rows, grown), (_, cold) = built
+    return Growth(all_rows, all_rows - most, built[0][1], unchanged, grown, cold)
+
+
+def _grown(name: str, raw_dir: Path, memory: Path, *, whole: bool) -> tuple[int, float]:
+    started = sum(os.times()[:4])
+    source = Fewer(open_source(name, raw_dir), whole=whole)
+    rows = catalog.build(source, root=raw_dir, workers=PROCESSES, cache=memory).rows_in
+    return rows, sum(os.times()[:4]) - started
+
+
 def draft_speedup(rounds: int = 7) -> float:
     """How many times faster a large JPEG is read when it is wanted small."""
     grain = np.random.default_rng(7).integers(0, 256, (75, 100, 3), dtype=np.uint8)
@@ -229,7 +282,9 @@ def scale(count: int, work: Path | None) -> dict[str, Any]:
 def compare(sets: Mapping[str, Path], rounds: int) -> dict[str, Any]:
     races = {name: race(name, folder, rounds) for name, folder in sets.items()}
     worst = max(found.ratio for found in races.values())
+    grown = growth(*next(iter(sets.items())))
     return {"ratio_to_bare_decode": worst, "draft_speedup": draft_speedup(), "holds": worst <= BOUND,
+            "growth": {**asdict(grown), "unchanged_share": grown.unchanged_share, "grown_share": grown.grown_share},
             "sets": {name: {**asdict(found), "ratio": found.ratio} for name, found in races.items()}}  # fmt: skip
 
 

@@ -18,6 +18,14 @@ def test_both_sides_are_timed_on_the_same_photos(tmp_path: Path) -> None:
     assert ingest.bare_decode([str(folder / "images" / f"{i}.jpg") for i in ids]) == 11
 
 
+def test_growth_reads_only_what_is_new(tmp_path: Path) -> None:
+    ids = [str(number) for number in range(205)]
+    folder = write_folder(tmp_path / "raw", [line(i, f"Name {i}") for i in ids], photos=ids)
+    found = ingest.growth("myntra", folder)
+    assert (found.rows, found.new_rows) == (205, 3)
+    assert min(found.most_s, found.unchanged_s, found.grown_s, found.cold_s) > 0
+
+
 def test_drawn_photos_are_distinct_and_all_become_items(tmp_path: Path) -> None:
     ingest.draw(tmp_path / "photos", 0, 12)
     ingest.draw(tmp_path / "photos", 12, 20)
