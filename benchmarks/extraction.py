@@ -37,7 +37,7 @@ from fvrec.vlm.samples import Sample
 from fvrec.vlm.tokenizer import train_tokenizer
 
 SIZES = {name: PRESETS[name].llm for name in ("tiny", "small")}
-OURS_BATCHES, PLAIN_BATCHES = (32, 64, 128), (16, 32, 64)
+OURS_BATCHES, PLAIN_BATCHES = (32, 64, 128), (16, 32, 64, 128)
 PHOTOS = 256
 Read = Callable[[list[Sample], int], object]
 

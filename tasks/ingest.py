@@ -90,8 +90,7 @@ def _require_same_shop(context: Context, catalog: Catalog, history: Mapping[str,
         return
     raw = newest.config.get("raw")
     before = Path(raw) if raw else settings.model_copy(update={"raw": None}).raw_dir
-    if before.resolve() != settings.raw_dir.resolve():
-        require_same_shop(catalog, history, before=before, now=settings.raw_dir)
+    require_same_shop(catalog, history, before=before, now=settings.raw_dir)
 
 
 def _save(context: Context, catalog: Catalog) -> None:

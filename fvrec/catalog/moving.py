@@ -10,17 +10,24 @@ from fvrec.catalog.near import NEAR
 from fvrec.errors import FvrecError
 from fvrec.records import Item, Placed
 
+FEW = 20
+
 
 def require_same_shop(catalog: Catalog, history: Mapping[str, Placed], *, before: Path, now: Path) -> None:
     """FvrecError when ``now`` does not hold the products that were ingested from ``before``.
 
     A folder may move, grow, shrink and get better photos: at least half of the products that could be in both must bear
-    the same id and the same group_key, photo or look. A group_key that is the id itself proves nothing.
+    the same id and the same group_key, photo or look. A group_key that is the id itself proves nothing. In the very
+    same folder seasons come and go: only when of ``FEW`` products or more not one is left, it is another shop's.
     """
     known = {item_id: placed for item_id, placed in history.items() if not placed.vanished}
     common = min(len(known), len(catalog.items))
     fitting = sum(_fits(item, known.get(item.item_id)) for item in catalog.items)
-    if 2 * fitting < common:
+    if before.resolve() == now.resolve():
+        least = 1 if common >= FEW else 0
+    else:
+        least = -(-common // 2)
+    if fitting < least:
         raise FvrecError(
             f"another shop: {now} does not hold the products that were ingested from {before}",
             where=now,

@@ -138,6 +138,19 @@ def test_a_shop_may_move_and_another_one_is_refused(settings: Settings) -> None:
     assert len(store.items("myntra")) == 6
 
 
+def test_another_shop_in_the_same_folder_is_refused_but_a_new_season_is_not(settings: Settings) -> None:
+    store = Warehouse(settings.database)
+    before = store.fingerprint_source("myntra")
+    _shop(settings.root, {n: f"Name {n}" for n in range(100, 100 + COUNT)}, photos=range(100, 100 + COUNT))
+    with pytest.raises(FvrecError, match="another shop"):
+        _ingest(settings)
+    assert store.fingerprint_source("myntra") == before
+    season = {0: "Name 0", **{n: f"Name {n}" for n in range(100, 100 + COUNT)}}
+    _shop(settings.root, season)
+    assert not _ingest(settings)
+    assert _changes(settings)["vanished now"] == COUNT - 1
+
+
 def test_pictures_that_were_fetched_and_cleared_away_are_fetched_again(tmp_path: Path) -> None:
     with serve_pictures() as server:
         mapping = MAPPING.replace('folder = "images"', 'folder = "images"\nallow_private = true')
