@@ -23,10 +23,8 @@ def require_same_shop(catalog: Catalog, history: Mapping[str, Placed], *, before
     known = {item_id: placed for item_id, placed in history.items() if not placed.vanished}
     common = min(len(known), len(catalog.items))
     fitting = sum(_fits(item, known.get(item.item_id)) for item in catalog.items)
-    if before.resolve() == now.resolve():
-        least = 1 if common >= FEW else 0
-    else:
-        least = -(-common // 2)
+    in_place = before.resolve() == now.resolve()
+    least = min(common // FEW, 1) if in_place else -(-common // 2)
     if fitting < least:
         raise FvrecError(
             f"another shop: {now} does not hold the products that were ingested from {before}",
