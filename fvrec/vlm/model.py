@@ -30,7 +30,6 @@ from fvrec.vlm.towers import Tower
 
 IGNORED = -100
 """Label of a position that carries no loss."""
-_FEATURE_DROPOUT = 0.3
 _LEAST_SPREAD = 1e-3
 _FURTHEST = 10.0
 """A channel is cut off so many standard deviations from its centre: no odd photo may swamp the LLM."""
@@ -97,9 +96,9 @@ class Projector(nn.Module):
 class ScaledProjector(nn.Module):
     """Standardised features, dropout, two layers for each kind of token: the cells, and each that sums the photo up.
 
-    Centre and scale of every channel are measured on train photos before training (``fit``). Without them, and without
-    dropout, the model learns a few thousand photos by heart and reads new ones worse than a perceptron on the very same
-    features (docs/results/extraction.md).
+    Centre and scale of every channel are measured on train photos before training (``fit``); training sets the share
+    that is dropped. With neither, the model learns a few thousand photos by heart and reads new ones worse than a
+    perceptron on the very same features (docs/results/extraction.md).
     """
 
     def __init__(self, streams: tuple[int, ...], hidden: int, tokens: int) -> None:
@@ -112,10 +111,10 @@ class ScaledProjector(nn.Module):
         self.register_buffer("scale", torch.ones(kinds, width))
         self.networks = nn.ModuleList(
             nn.Sequential(
-                nn.Dropout(_FEATURE_DROPOUT),
+                nn.Dropout(0.0),
                 nn.Linear(width, 2 * hidden),
                 nn.GELU(),
-                nn.Dropout(_FEATURE_DROPOUT),
+                nn.Dropout(0.0),
                 nn.Linear(2 * hidden, hidden),
             )
             for _ in range(kinds)

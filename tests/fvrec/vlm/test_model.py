@@ -67,9 +67,9 @@ def test_a_missing_or_left_over_key_is_an_error(model: MiniMindVLM, tmp_path: Pa
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     state = load_file(file)
-    kept = {name: tensor for name, tensor in state.items() if name != "projector.maps.1.weight"}
+    kept = {name: tensor for name, tensor in state.items() if name != "projector.networks.1.1.weight"}
     save_file(kept, file, metadata={"format": "pt"})
-    with pytest.raises(FvrecError, match=r"projector\.maps\.1\.weight"):
+    with pytest.raises(FvrecError, match=r"projector\.networks\.1\.1\.weight"):
         load_model(tmp_path)
     save_file({**state, "stray": torch.zeros(1)}, file, metadata={"format": "pt"})
     with pytest.raises(FvrecError, match="stray"):
