@@ -130,8 +130,9 @@ def test_the_map_lies_on_the_patch_that_the_model_reads(reader: Extractor) -> No
         total = found.map.sum()  # 0 where a quarter of the patch does without any of its windows
         shares.append(found.map[row : row + 2, column : column + 2].sum() / total if total else 0.0)
     # 4 windows of 49: by chance .08.
-    assert np.mean(shares) > 0.6
-    assert np.mean(np.array(shares) > 0.3) > 0.8
+    seen = [share for share in shares if share > 0]
+    assert len(seen) >= 10
+    assert np.mean(seen) > 0.8
 
 
 def test_an_unknown_field_and_a_broken_photo_are_errors(reader: Extractor) -> None:
