@@ -74,8 +74,7 @@ class MiniMindVlmConfig(PreTrainedConfig):
 class Projector(nn.Module):
     """One linear map per feature stream into the LLM's width.
 
-    The streams describe the same grid cells, so their projections are added: one token a cell. Standing one after the
-    other (twice the tokens) they cost 1.6 times the training time; ``docs/design.md`` has the comparison.
+    The streams describe the same grid cells, so their projections are added: one token a cell.
     """
 
     def __init__(self, streams: tuple[int, ...], hidden: int) -> None:
