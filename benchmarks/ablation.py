@@ -79,19 +79,7 @@ class Run:
         """One stage, from what the stages before it left; not again when a run that was stopped had finished it."""
         if self.folder(method).is_dir():
             return
-        budget = self.preset.training
-        names = ("batch_size", "accumulation", "gradient_checkpointing", "label_smoothing", "views", "bucket")
-        plan = TrainingPlan(
-            method=method,
-            epochs=getattr(budget, f"{method}_epochs"),
-            learning_rate=getattr(budget, f"{method}_lr"),
-            seed=self.seed,
-            lora_rank=budget.lora_rank,
-            lora_alpha=budget.lora_alpha,
-            evaluations=budget.evaluations,
-            patience=budget.patience,
-            **{name: getattr(budget, name) for name in names},
-        )
+        plan = TrainingPlan.of(self.preset.training, method, self.seed)
         shown, held = (_samples(part, method) for part in (self.parts.train, self.parts.val))
         tokenizer = load_tokenizer(self.work / "tokenizer")
         if method == "pretrain":

@@ -58,6 +58,7 @@ class TrainingBudget:
     accumulation: int = 1
     gradient_checkpointing: bool = False
     label_smoothing: float = 0.0
+    feature_dropout: float = 0.0
     views: tuple[str, ...] = ()
     bucket: int = 1
     evaluations: int = 0

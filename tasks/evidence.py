@@ -1,4 +1,4 @@
-"""Evidence maps of a few test photos, for the report: rows of curve ``evidence``, a point a grid cell."""
+"""Evidence maps of a few test photos, for the report: rows of curve ``evidence``, a point a window."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from warehouse import write
 
 if TYPE_CHECKING:
     from fvrec.vlm.extract import Extractor
-    from fvrec.vlm.features import FeatureCache
 
-EXAMPLES = 12
+EXAMPLES = 6
+"""Each costs 50 passes of the tower."""
 
 
-def save_evidence(context: Context, extractor: Extractor, cache: FeatureCache, items: Sequence[Item]) -> None:
+def save_evidence(context: Context, extractor: Extractor, items: Sequence[Item]) -> None:
     """A seeded choice of photos, the supervised fields taking turns; only labelled fields are looked at."""
     from fvrec.vlm.evidence import evidence_of
+    from fvrec.vlm.pixels import load_pixels
     from fvrec.vlm.samples import extraction_sample
 
     fields = supervised_fields(context.warehouse, context.run_of("ingest"))
@@ -36,7 +37,8 @@ def save_evidence(context: Context, extractor: Extractor, cache: FeatureCache, i
         if item.attributes[field].origin != "source":
             continue
         sample = extraction_sample(item, "image")
-        found = evidence_of(extractor, sample, cache.rows([item.image_sha256])[0], field)
+        pixels = load_pixels(context.settings.root / item.image_path, extractor.tower.image_size)
+        found = evidence_of(extractor, sample, pixels, field)
         params = {"item_id": item.item_id, "field": field, "value": found.value, "model": extractor.name}
         cells = enumerate(found.map.ravel().tolist())
         points += [CurvePoint("extraction", "evidence", float(cell), value, params) for cell, value in cells]

@@ -75,7 +75,7 @@ def _extract(context: Context, model: str) -> None:
         calibrated = replace(extractor, calibration=calibration)
         answers = [_decided(calibrated, one) for one in answers]
         if model == SERVED_MODEL:
-            save_evidence(context, calibrated, cache, [item for item in items if item.split == "test"])
+            save_evidence(context, calibrated, [item for item in items if item.split == "test"])
     predictions = [reading.prediction for one in answers for reading in one.readings]
     check_answers([one for one in predictions if one.mode == "raw"], model, settings)
     write.save_predictions(context.database, context.run_id, predictions)

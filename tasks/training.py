@@ -30,16 +30,7 @@ def training_plan(settings: Settings, method: Method) -> TrainingPlan:
     """What the preset says about one training stage."""
     from fvrec.vlm.plan import TrainingPlan
 
-    budget = settings.budget.training
-    shared = ("batch_size", "accumulation", "gradient_checkpointing", "label_smoothing", "views", "bucket")
-    tuned = {"lora": ("lora_rank", "lora_alpha", "quantize"), "pretrain": ("freeze_llm",)}.get(method, ())
-    return TrainingPlan(
-        method=method,
-        epochs=getattr(budget, f"{method}_epochs"),
-        learning_rate=getattr(budget, f"{method}_lr"),
-        seed=settings.seed,
-        **{name: getattr(budget, name) for name in (*shared, "evaluations", "patience", *tuned)},
-    )
+    return TrainingPlan.of(settings.budget.training, method, settings.seed)
 
 
 def train(

@@ -1,9 +1,9 @@
-"""Where a value was read: each grid cell of the photo is hidden in turn, and what that costs the value is its evidence.
+"""Where a value was read: each part of the photo is hidden in turn, and what that costs the value is its evidence.
 
-Occlusion (Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks") on the tower's feature
-cells: a hidden cell is replaced by the mean of the others, and all cells go through the model in one batch. The fields
-before the one in question are decoded anew: what counts is the whole loss of not seeing the cell. A cell's deep
-features also see around it, so the map is as sharp as the tower's receptive field.
+Occlusion (Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks") on the photo itself: a hidden
+window is white, as the ground that products stand on, and the tower looks at every such photo anew. So nothing of the
+window is left in features that see around it or sum the photo up. The fields before the one in question are decoded
+anew too: what counts is the whole loss of not seeing the window.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fvrec.errors import FvrecError
 from fvrec.prompts import extraction_messages
@@ -24,19 +23,23 @@ from fvrec.schema import FIELDS, VALUES
 from fvrec.vlm.samples import Sample
 
 if TYPE_CHECKING:
+    from fvrec.vlm.constrained import DecodedField
     from fvrec.vlm.extract import Extractor
     from fvrec.vlm.images import ImageInput
 
-Score = Callable[[Tensor], NDArray[np.floating[Any]]]
-"""``[B, T, D]`` features -> ``[B]`` log-probabilities of one value."""
+SIDE = 7
+"""Windows along one side of the photo, whatever the tower's own grid."""
+_HIDDEN = 255
+Score = Callable[[NDArray[np.uint8]], NDArray[np.floating[Any]]]
+"""``[B, S, S, 3]`` photos -> ``[B]`` log-probabilities of one value."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """For the answer ``value`` in ``field``: ``map`` ``[rows, cols]`` in [0, 1], its largest entry 1.
 
-    drop: by how much the log-probability of the value falls when the cell of that entry is hidden, in nats. Where
-    hiding no cell makes the value less probable the map is 0 throughout and drop is 0.
+    drop: by how much the log-probability of the value falls when the window of that entry is hidden, in nats. Where
+    hiding no window makes the value less probable the map is 0 throughout and drop is 0.
     """
 
     field: str
@@ -56,50 +59,51 @@ def evidence(
 
     images = ImageFeatures(extractor.tower)
     loaded = images.load(image)
-    if loaded.error:
+    if loaded.pixels is None:
         raise FvrecError(loaded.error, where=image if isinstance(image, str) else type(image).__name__)
-    features = images.encode([loaded]).rows([loaded.sha256])[0]
     messages = tuple(extraction_messages(title, description, with_image=True))
     inputs = "image_title" if title or description else "image"
-    return evidence_of(extractor, Sample("", inputs, messages, "", loaded.sha256), features, field)
+    return evidence_of(extractor, Sample("", inputs, messages, "", loaded.sha256), loaded.pixels, field)
 
 
-def evidence_of(extractor: Extractor, sample: Sample, features: NDArray[np.float16], field: str) -> Evidence:
-    """The same for a sample that shows an image, and that image's tower features ``[T, D]``."""
+def evidence_of(extractor: Extractor, sample: Sample, pixels: NDArray[np.uint8], field: str) -> Evidence:
+    """The same for a sample that shows an image, and that image as the tower takes it ``[S, S, 3]``."""
     if field not in FIELDS:
         raise FvrecError("no such field", found=field, allowed=FIELDS)
     ids = extractor.encoder.fit(sample, extractor.answer_tokens).ids
-    shown = torch.from_numpy(features.astype(np.float32))
-    chosen = int(extractor.decoder.decode([ids], shown.unsqueeze(0))[field].greedy[0])
 
-    def score(batch: Tensor) -> NDArray[np.floating[Any]]:
-        return extractor.decoder.decode([ids] * len(batch), batch)[field].log_probs[:, chosen]
+    def read(photos: NDArray[np.uint8]) -> DecodedField:
+        features = torch.from_numpy(extractor.tower.encode(photos).astype(np.float32))
+        return extractor.decoder.decode([ids] * len(photos), features)[field]
 
-    return as_evidence(field, VALUES[field][chosen], occlusion_drops(shown, score))
+    chosen = int(read(pixels[None]).greedy[0])
+    drops = occlusion_drops(pixels, lambda photos: read(photos).log_probs[:, chosen])
+    return as_evidence(field, VALUES[field][chosen], drops)
 
 
-def occlusion_drops(features: Tensor, score: Score) -> NDArray[np.float64]:
-    """How far the score falls when a cell of ``features`` ``[T, D]`` is hidden, ``[cells]``. Negative where it rises.
+def occlusion_drops(pixels: NDArray[np.uint8], score: Score, side: int = SIDE) -> NDArray[np.float64]:
+    """How far the score falls when a window of ``pixels`` ``[S, S, 3]`` is hidden, ``[side * side]``, row by row.
 
-    The cells are the largest square that T holds; what stands behind them (a summary) is always seen.
+    Negative where it rises. FvrecError when the photo has fewer pixels than windows.
     """
-    cells = math.isqrt(features.shape[0]) ** 2
-    if cells < 2:
-        raise FvrecError("a map needs a grid of cells", found=cells, allowed="2 or more")
-    grid = features[:cells]
-    others = (grid.sum(dim=0, keepdim=True) - grid) / (cells - 1)  # [cells, D]
-    hidden = features.repeat(cells, 1, 1)  # [cells, T, D]
-    hidden[torch.arange(cells), torch.arange(cells)] = others
-    scores = np.asarray(score(torch.cat([features.unsqueeze(0), hidden])), dtype=np.float64)
+    size = len(pixels)
+    if not 1 < side <= size:
+        raise FvrecError("a photo cannot be hidden window by window", found=side, allowed=f"2 to {size} a side")
+    edges = np.linspace(0, size, side + 1).round().astype(int)
+    photos = np.repeat(pixels[None], side * side + 1, axis=0)
+    for window in range(side * side):
+        row, column = divmod(window, side)
+        photos[window + 1, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = _HIDDEN
+    scores = np.asarray(score(photos), dtype=np.float64)
     drops: NDArray[np.float64] = scores[0] - scores[1:]
     return drops
 
 
 def as_evidence(field: str, value: str, drops: NDArray[np.float64]) -> Evidence:
-    """The square map of a grid's drops ``[T]``; what speaks against the value is 0."""
+    """The square map of the windows' drops ``[side * side]``; what speaks against the value is 0."""
     side = math.isqrt(len(drops))
     if side * side != len(drops):
-        raise FvrecError("the cells are no square grid", found=len(drops))
+        raise FvrecError("the windows are no square grid", found=len(drops))
     positive = np.maximum(drops, 0.0).reshape(side, side)
     largest = float(positive.max())
     scaled = positive / largest if largest > 0 else positive

@@ -14,7 +14,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from fvrec.errors import FvrecError
 from fvrec.vlm.model import MiniMindVLM
@@ -27,6 +27,9 @@ MODEL_FILE = "model.safetensors"
 def prepare(model: MiniMindVLM, plan: TrainingPlan, token_rows: list[int]) -> MiniMindVLM | PeftModel:
     """Freeze and unfreeze (or wrap) the model as the method asks; what is new in it is drawn from the plan's seed."""
     model.label_smoothing = plan.label_smoothing
+    for module in model.projector.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = plan.feature_dropout
     torch.manual_seed(plan.seed)
     if plan.method == "pretrain" and not plan.freeze_llm:
         return model

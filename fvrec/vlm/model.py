@@ -6,6 +6,7 @@ into Llama, with the logits of a forward pass written from their architecture (`
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,12 +30,16 @@ from fvrec.vlm.towers import Tower
 
 IGNORED = -100
 """Label of a position that carries no loss."""
+_LEAST_SPREAD = 1e-3
+_FURTHEST = 10.0
+"""A channel is cut off so many standard deviations from its centre: no odd photo may swamp the LLM."""
 
 
 class MiniMindVlmConfig(PreTrainedConfig):
     """``streams``: widths of the feature slices; ``llm``: the language model's own configuration as a dict.
 
-    ``projector``: ``linear`` (one map a stream) or ``mlp`` (MiniMind-3V's two layers; one stream).
+    ``projector``: ``scaled`` (a network a kind of token, of standardised features), ``linear`` (one map a stream) or
+    ``mlp`` (MiniMind-3V's two layers; one stream).
     ``known_words``: rows of the embedding that a published model brought along and that stay (0: trained here).
     """
 
@@ -69,8 +74,7 @@ class MiniMindVlmConfig(PreTrainedConfig):
 class Projector(nn.Module):
     """One linear map per feature stream into the LLM's width.
 
-    The streams describe the same grid cells, so their projections are added: one token a cell. Standing one after the
-    other (twice the tokens) they cost 1.6 times the training time; ``docs/design.md`` has the comparison.
+    The streams describe the same grid cells, so their projections are added: one token a cell.
     """
 
     def __init__(self, streams: tuple[int, ...], hidden: int) -> None:
@@ -84,8 +88,60 @@ class Projector(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``[B, T, sum(streams)]`` -> ``[B, T, H]``."""
-        slices = features.split(list(self.streams), dim=2)
+        slices = features.to(self.dtype).split(list(self.streams), dim=2)
         return torch.stack([project(part) for project, part in zip(self.maps, slices, strict=True)]).sum(dim=0)
+
+
+class ScaledProjector(nn.Module):
+    """Standardised features, dropout, two layers for each kind of token: the cells, and each that sums the photo up.
+
+    Centre and scale of every channel are measured on train photos before training (``fit``); training sets the share
+    that is dropped. With neither, the model learns a few thousand photos by heart and reads new ones worse than a
+    perceptron on the very same features (docs/results/extraction.md).
+    """
+
+    def __init__(self, streams: tuple[int, ...], hidden: int, tokens: int) -> None:
+        super().__init__()
+        self.cells = math.isqrt(tokens) ** 2
+        kinds, width = 1 + tokens - self.cells, sum(streams)
+        self.center: Tensor
+        self.scale: Tensor
+        self.register_buffer("center", torch.zeros(kinds, width))
+        self.register_buffer("scale", torch.ones(kinds, width))
+        self.networks = nn.ModuleList(
+            nn.Sequential(
+                nn.Dropout(0.0),
+                nn.Linear(width, 2 * hidden),
+                nn.GELU(),
+                nn.Dropout(0.0),
+                nn.Linear(2 * hidden, hidden),
+            )
+            for _ in range(kinds)
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    @torch.no_grad()
+    def fit(self, features: Tensor) -> None:
+        """Measure centre and scale on train photos' features ``[N, T, D]``; what never varies is left out."""
+        for kind, part in enumerate(self._parts(features.float())):
+            rows = part.flatten(0, 1)
+            spread = rows.std(dim=0, correction=0)
+            self.center[kind] = rows.mean(dim=0)
+            self.scale[kind] = torch.where(spread > _LEAST_SPREAD, 1 / spread.clamp_min(_LEAST_SPREAD), 0.0)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, T, sum(streams)]`` -> ``[B, T, H]``."""
+        parts = zip(self._parts(features.float()), self.center, self.scale, self.networks, strict=True)
+        scaled = (
+            (((part - center) * scale).clamp(-_FURTHEST, _FURTHEST), network) for part, center, scale, network in parts
+        )
+        return torch.cat([network(part.to(self.dtype)) for part, network in scaled], dim=1)
+
+    def _parts(self, features: Tensor) -> tuple[Tensor, ...]:
+        return features.split([self.cells, *[1] * (features.shape[1] - self.cells)], dim=1)
 
 
 class MlpProjector(nn.Module):
@@ -104,11 +160,14 @@ class MlpProjector(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``[B, T, D]`` -> ``[B, T, H]``."""
-        projected: Tensor = self.mlp(features)
+        projected: Tensor = self.mlp(features.to(self.dtype))
         return projected
 
 
-PROJECTORS: dict[str, type[Projector] | type[MlpProjector]] = {"linear": Projector, "mlp": MlpProjector}
+def _new_projector(kind: str, streams: tuple[int, ...], hidden: int, tokens: int) -> nn.Module:
+    if kind == "scaled":
+        return ScaledProjector(streams, hidden, tokens)
+    return Projector(streams, hidden) if kind == "linear" else MlpProjector(streams, hidden)
 
 
 class MiniMindVLM(PreTrainedModel):
@@ -130,7 +189,7 @@ class MiniMindVLM(PreTrainedModel):
         # On CPU, at our lengths, the fused attention kernel's backward pass makes a step 1.7 times as long.
         attention = "sdpa" if torch.cuda.is_available() else "eager"
         self.llm = AutoModelForCausalLM.from_config(llm_config, attn_implementation=attention)
-        self.projector = PROJECTORS[config.projector](config.streams, llm_config.hidden_size)
+        self.projector = _new_projector(config.projector, config.streams, llm_config.hidden_size, config.image_tokens)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -158,7 +217,7 @@ class MiniMindVLM(PreTrainedModel):
             )
         if features is None:
             return embedded
-        visual = self.projector(features.to(embedded.device, self.projector.dtype)).to(embedded.dtype)
+        visual = self.projector(features.to(embedded.device)).to(embedded.dtype)
         return embedded.masked_scatter(at_image.unsqueeze(-1), visual.flatten(0, 1))
 
     def forward(
@@ -202,7 +261,7 @@ def new_model(size: LanguageModelSize, tower: Tower, *, vocabulary: int, image_t
         "max_position_embeddings": 2048,
     }
     llm = Qwen3Config(**shape) if size.family == "qwen3" else LlamaConfig(**shape, rms_norm_eps=1e-5)
-    return model_around(llm, tower, image_token_id=image_token_id, seed=seed)
+    return model_around(llm, tower, image_token_id=image_token_id, seed=seed, projector="scaled")
 
 
 def model_around(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import torch
 
+from fvrec.config import TrainingBudget
 from fvrec.errors import FvrecError
 from fvrec.records import CurvePoint
 
@@ -18,12 +19,14 @@ Precision = Literal["bf16", "fp16", "fp32"]
 class TrainingPlan:
     """The numbers of one stage. ``epochs`` counts passes over the items, one input variant a pass.
 
-    batch_size: samples an optimiser step sees, over all processes; ``accumulation`` splits it further, so that neither
-    changes what is learned. views: augmented views of a photo (``fvrec/vlm/pixels.py``) that are drawn from, beside the
-    photo itself. bucket: so many batches are sorted by length together (1: none). evaluations: how often the loss on
-    val is taken; patience: after so many of them without a better loss training stops and the best is kept (0: the last
-    is kept). checkpoints: how many are made where no evaluation sets the pace. freeze_llm: ``pretrain`` teaches
-    projector and added tokens alone. quantize: the frozen LLM in 4 bits (QLoRA, Dettmers et al., 2023).
+    batch_size: samples an optimiser step sees, over all processes; ``accumulation`` splits it further, so that
+    neither changes what is learned, the draws of dropout apart. feature_dropout: share of a photo's features, and of
+    the projector's hidden units, that a step does not see. views: augmented views of a photo
+    (``fvrec/vlm/pixels.py``) that are drawn from, beside the photo itself. bucket: so many batches are sorted by
+    length together (1: none). evaluations: how often the loss on val is taken; patience: after so many of them
+    without a better loss training stops and the best is kept (0: the last is kept). checkpoints: how many are made
+    where no evaluation sets the pace. freeze_llm: ``pretrain`` teaches projector and added tokens alone. quantize:
+    the frozen LLM in 4 bits (QLoRA, Dettmers et al., 2023).
     """
 
     method: Method
@@ -37,6 +40,7 @@ class TrainingPlan:
     accumulation: int = 1
     gradient_checkpointing: bool = False
     label_smoothing: float = 0.0
+    feature_dropout: float = 0.0
     views: tuple[str, ...] = ()
     bucket: int = 1
     evaluations: int = 0
@@ -52,6 +56,20 @@ class TrainingPlan:
             )
         if self.patience and not self.evaluations:
             raise FvrecError("early stopping needs evaluations on val", found=self.evaluations, allowed="1 or more")
+
+    @classmethod
+    def of(cls, budget: TrainingBudget, method: Method, seed: int) -> TrainingPlan:
+        """What a preset's budget says about one stage: what both name alike, and the stage's own epochs and rate."""
+        alike = {field.name for field in fields(cls)} & {field.name for field in fields(budget)}
+        others = {"pretrain": {"lora_rank", "lora_alpha", "quantize"}, "lora": {"freeze_llm"}}
+        left_out = others.get(method, others["pretrain"] | others["lora"])
+        return cls(
+            method=method,
+            epochs=getattr(budget, f"{method}_epochs"),
+            learning_rate=getattr(budget, f"{method}_lr"),
+            seed=seed,
+            **{name: getattr(budget, name) for name in alike - left_out},
+        )
 
     @property
     def weight_decay(self) -> float:

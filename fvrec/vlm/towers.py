@@ -1,7 +1,7 @@
 """Vision towers: pixels in, a grid of frozen features out.
 
 ``LiteTower`` = EfficientNet-Lite0 or Lite2 (Liu, 2020; ImageNet weights from the package index) beside low-level colour
-patches, and one token that sums the photo up. The classifier features alone are nearly blind to colour, which the 8x8
+patches, and two tokens that sum the photo up. The classifier features alone are nearly blind to colour, which the 8x8
 RGB patches of a small thumbnail mend. CLIP and SigLIP2 are in ``transformer_tower.py``.
 """
 
@@ -49,18 +49,19 @@ class Tower(Protocol):
 class LiteTower:
     """EfficientNet-Lite features (1280, halved), the same cells' colours (256, [-1, 1]), the photo's colours (256).
 
-    The grid's cells come first, row by row; their third stream is zero. The last token is the photo as a whole: the
-    mean over the cells of the first two streams, and the colours of what is not background (``colours.py``). A probe
-    on pooled features reads colour better than a transformer that has to count cells (docs/results/extraction.md).
+    The grid's cells come first, row by row; their third stream is zero. Two tokens sum the photo up: the mean over the
+    cells of the first two streams beside the colours of what is not background (``colours.py``), and the cells' maximum
+    of the first stream. A probe on pooled features reads colour better than a transformer that has to count cells, and
+    a small part of a photo lasts in a maximum where it drowns in a mean (docs/results/extraction.md).
     """
 
     streams: tuple[int, ...] = (1280, 256, 256)
-    _version = 3  # of the preprocessing below
+    _version = 4  # of the preprocessing below
 
     def __init__(self, name: str, image_size: int, grid: int) -> None:
         self.name = name
         self.image_size = image_size
-        self.tokens = grid * grid + 1
+        self.tokens = grid * grid + 2
         self._grid = grid
         self._device = accelerator()
         self._network, self._weights_digest = _load_lite(name, self._device)
@@ -80,8 +81,9 @@ class LiteTower:
         cells = torch.cat([deep, cell_colours(image, self._grid)], dim=2)
         whole = whole_colours(image).unsqueeze(1)
         cells = functional.pad(cells, (0, whole.shape[2]))  # [B, G*G, 1792]
-        summary = torch.cat([cells.mean(dim=1, keepdim=True)[:, :, : -whole.shape[2]], whole], dim=2)
-        return torch.cat([cells, summary], dim=1).half().cpu().numpy()
+        mean = torch.cat([cells.mean(dim=1, keepdim=True)[:, :, : -whole.shape[2]], whole], dim=2)
+        greatest = functional.pad(deep.amax(dim=1, keepdim=True), (0, cells.shape[2] - deep.shape[2]))
+        return torch.cat([cells, mean, greatest], dim=1).half().cpu().numpy()
 
 
 def accelerator() -> str:

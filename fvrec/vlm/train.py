@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from accelerate import PartialState
 from peft import PeftModel
 from transformers import PrinterCallback, TrainerCallback
@@ -20,9 +22,10 @@ from fvrec.records import CurvePoint
 from fvrec.vlm.callbacks import Bar, LogLines, StopEarly, is_stale, tensorboard
 from fvrec.vlm.checkpoints import Checkpoint, CheckpointFolder
 from fvrec.vlm.collate import TrainingCollator
+from fvrec.vlm.features import FeatureCache
 from fvrec.vlm.memory import require_memory
 from fvrec.vlm.methods import prepare, restore, save_stage
-from fvrec.vlm.model import MiniMindVLM
+from fvrec.vlm.model import MiniMindVLM, ScaledProjector
 from fvrec.vlm.plan import TrainingOutcome, TrainingPlan, device_kind
 from fvrec.vlm.samples import Sample
 from fvrec.vlm.schedule import Held, Schedule, padding_waste
@@ -32,6 +35,8 @@ from fvrec.vlm.weights import model_digest
 
 EVALUATED = 512
 """So many val samples are looked at during training; the extraction stages look at all of them."""
+MEASURED = 2048
+"""So many train photos tell the projector how features lie."""
 
 
 def run_training(
@@ -57,6 +62,8 @@ def run_training(
     """
     state = PartialState(cpu=device_kind() == "cpu")
     rows = [row for row in added_token_ids(collator.encoder.tokenizer) if row >= model.config.known_words]
+    if plan.method == "pretrain":
+        _fit_projector(model, samples, collator.cache, plan.seed)
     digest = base_digest or model_digest(model)
     schedule = Schedule(samples, plan, collator.encoder.length)
     held = Held(val, limit=EVALUATED, seed=plan.seed) if plan.evaluations else None
@@ -92,6 +99,15 @@ def run_training(
         save_stage(wrapped, plan, rows, digest, output)
     state.wait_for_everyone()
     return _outcome(trainer, wrapped, plan, collator, schedule, checkpoint, speed, waste)
+
+
+def _fit_projector(model: MiniMindVLM, samples: Sequence[Sample], cache: FeatureCache, seed: int) -> None:
+    """Tell a projector that standardises how its photos' features lie."""
+    photos = sorted({sample.image_sha256 for sample in samples if sample.image_sha256})
+    if not isinstance(model.projector, ScaledProjector) or not photos:
+        return
+    chosen = np.random.default_rng(seed).permutation(len(photos))[:MEASURED]
+    model.projector.fit(torch.from_numpy(cache.rows([photos[index] for index in chosen])))
 
 
 def _identity(

@@ -90,7 +90,7 @@ def model_from(checkpoint: Checkpoint, tower: Tower, tokenizer: PreTrainedTokeni
     llm = language_model(state, checkpoint)
     kind = checkpoint.projector
     image = token_id(tokenizer, IMAGE_TOKEN)
-    model = model_around(llm, tower, image_token_id=image, seed=seed, projector=kind or "linear")
+    model = model_around(llm, tower, image_token_id=image, seed=seed, projector=kind or "scaled")
     _load(model, _renamed(state, kind), checkpoint, with_projector=bool(kind))
     extend_vocabulary(model, tokenizer)
     return model

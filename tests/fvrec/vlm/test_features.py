@@ -22,7 +22,7 @@ def flat(colour: tuple[int, int, int]) -> np.ndarray:
 
 def test_shape_and_colour_stream() -> None:
     features = TOWER.encode(np.stack([flat((255, 0, 0)), flat((0, 0, 0))]))
-    assert features.shape == (2, 50, 1792)
+    assert features.shape == (2, 51, 1792)
     cells = features[:, :49]
     patches = cells[:, :, 1280:1472].reshape(2, 49, 3, 64)
     assert np.all(patches[0, :, 0] == 1)
@@ -34,13 +34,15 @@ def test_shape_and_colour_stream() -> None:
     assert np.all(histogram[1, :, 0] == 1)
 
 
-def test_the_last_token_sums_the_photo_up() -> None:
+def test_the_last_tokens_sum_the_photo_up() -> None:
     pixels = flat((255, 255, 255))
     pixels[:112] = (255, 0, 0)
     pixels[112:168] = (0, 0, 255)
-    *cells, whole = TOWER.encode(pixels[None])[0].astype(np.float32)
+    *cells, whole, greatest = TOWER.encode(pixels[None])[0].astype(np.float32)
     np.testing.assert_allclose(whole[:1536], np.mean(cells, axis=0)[:1536], atol=2e-2)
-    assert not np.any(np.stack(cells)[:, 1536:])
+    np.testing.assert_allclose(greatest[:1280], np.max(cells, axis=0)[:1280], atol=1e-3)
+    assert not np.any(np.stack([*cells, greatest])[:, 1536:])
+    assert not np.any(greatest[1280:])
     rgb, hsv = whole[1536:1600] ** 2, whole[1600:] ** 2
     # White is background: two thirds of what is left are red, one third is blue.
     np.testing.assert_allclose([rgb[3 * 16], rgb[3], rgb.sum()], [2 / 3, 1 / 3, 1], atol=2e-3)
@@ -48,7 +50,7 @@ def test_the_last_token_sums_the_photo_up() -> None:
 
 
 def test_a_white_photo_has_no_colours() -> None:
-    assert not np.any(TOWER.encode(flat((255, 255, 255))[None])[0, -1, 1536:])
+    assert not np.any(TOWER.encode(flat((255, 255, 255))[None])[0, -2, 1536:])
 
 
 def test_cells_lie_where_the_picture_says() -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from fvrec.errors import FvrecError
 from fvrec.records import Item
 from fvrec.vlm.collate import TrainingCollator
-from fvrec.vlm.model import IGNORED, MiniMindVLM, load_model
+from fvrec.vlm.model import IGNORED, MiniMindVLM, ScaledProjector, load_model
 from fvrec.vlm.samples import extraction_sample
 
 
@@ -67,9 +67,9 @@ def test_a_missing_or_left_over_key_is_an_error(model: MiniMindVLM, tmp_path: Pa
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     state = load_file(file)
-    kept = {name: tensor for name, tensor in state.items() if name != "projector.maps.1.weight"}
+    kept = {name: tensor for name, tensor in state.items() if name != "projector.networks.1.1.weight"}
     save_file(kept, file, metadata={"format": "pt"})
-    with pytest.raises(FvrecError, match=r"projector\.maps\.1\.weight"):
+    with pytest.raises(FvrecError, match=r"projector\.networks\.1\.1\.weight"):
         load_model(tmp_path)
     save_file({**state, "stray": torch.zeros(1)}, file, metadata={"format": "pt"})
     with pytest.raises(FvrecError, match="stray"):
@@ -93,3 +93,34 @@ def test_the_language_model_has_the_keys_of_a_minimind_3_checkpoint(model: MiniM
     expected |= {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
     assert set(model.llm.state_dict()) == expected
     assert model.llm.lm_head.weight is model.llm.model.embed_tokens.weight
+
+
+def test_the_projector_sees_standardised_features_and_nothing_of_a_constant_channel() -> None:
+    random = torch.Generator().manual_seed(0)
+    photos = 50 + 7 * torch.randn(400, 6, 5, generator=random)  # 2 x 2 cells and two tokens that sum the photo up
+    photos[:, 5] *= 100
+    photos[:, :, 3] = 2.0
+    projector = ScaledProjector((3, 2), hidden=4, tokens=6)
+    projector.fit(photos)
+    seen: list[torch.Tensor] = []
+    for network in projector.networks:
+        network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    assert projector(photos).shape == (400, 6, 4)
+    assert [part.shape for part in seen] == [(400, 4, 5), (400, 1, 5), (400, 1, 5)]
+    for part in seen:
+        rows = part.flatten(0, 1)
+        torch.testing.assert_close(rows.mean(dim=0), torch.zeros(5), atol=1e-3, rtol=0)
+        torch.testing.assert_close(rows.std(dim=0, correction=0), torch.tensor([1.0, 1, 1, 0, 1]), atol=2e-2, rtol=0)
+    seen.clear()
+    projector(photos * 1e4)
+    assert max(float(part.abs().max()) for part in seen) == 10.0
+
+
+def test_the_tokens_of_a_photo_are_projected_each_by_its_kind() -> None:
+    torch.manual_seed(0)
+    projector = ScaledProjector((4,), hidden=3, tokens=6)
+    same = torch.ones(1, 6, 4)
+    first, *others = projector(same)[0]
+    torch.testing.assert_close(torch.stack(others[:3]), first.expand(3, 3))
+    assert not torch.allclose(others[3], first)
+    assert not torch.allclose(others[4], others[3])

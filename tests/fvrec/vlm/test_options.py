@@ -27,7 +27,7 @@ from fvrec.vlm.model import MiniMindVLM, load_model
 from fvrec.vlm.pixels import load_pixels, view_of
 from fvrec.vlm.plan import TrainingPlan, choose_precision
 from fvrec.vlm.quantized import load_quantized
-from fvrec.vlm.samples import Sample, extraction_sample, sft_samples
+from fvrec.vlm.samples import Sample, extraction_sample, read_samples, sft_samples
 from fvrec.vlm.schedule import Schedule, padding_waste
 from fvrec.vlm.tokenizer import added_token_ids
 from fvrec.vlm.trainer import is_out_of_memory
@@ -138,6 +138,26 @@ def test_label_smoothing_is_for_training_alone(
     model.label_smoothing = 0.1
     torch.testing.assert_close(model(**batch)["loss"], by_hand, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(model.eval()(**batch)["loss"], plain["loss"])
+
+
+def test_feature_dropout_is_for_training_alone(
+    model: MiniMindVLM, collator: TrainingCollator, items: list[Item]
+) -> None:
+    batch = collator([extraction_sample(item, "image") for item in items[:2]])
+    plain = model.eval()(**batch)["loss"]
+    prepared = prepare(model, plan_of("sft", feature_dropout=0.5), [])
+    once, again = (prepared.train()(**batch)["loss"] for _ in range(2))
+    assert not torch.isclose(once, again)
+    torch.testing.assert_close(prepared.eval()(**batch)["loss"], plain)
+
+
+def test_pretraining_measures_how_features_lie(toy: Toy, collator: TrainingCollator) -> None:
+    job = toy.job("measured", plan_of("pretrain", epochs=1))
+    job.run()
+    projector = load_model(Path(job.output)).projector
+    photos = {sample.image_sha256 for sample in read_samples(Path(job.samples)) if sample.image_sha256}
+    rows = torch.from_numpy(collator.cache.rows(sorted(photos)).astype("float32"))
+    torch.testing.assert_close(projector.center[-1], rows[:, -1].mean(dim=0), atol=1e-4, rtol=1e-4)
 
 
 def test_a_part_of_a_batch_carries_its_share_of_the_loss(

@@ -169,7 +169,7 @@ def test_pooling_averages_squares_of_cells(folders: dict[str, Path]) -> None:
     assert pooled.digest != plain.digest
     with pytest.raises(FvrecError, match=r"cannot be pooled.*allowed: 1 to 4"):
         load_tower("clip", weights=folders["minimind-v"], pool=5)
-    assert load_tower("lite2", pool=3).tokens == 9 + 1  # and the photo as a whole
+    assert load_tower("lite2", pool=3).tokens == 9 + 2  # and the photo as a whole
 
 
 def test_a_grid_that_is_no_multiple_is_pooled_by_squares_that_overlap() -> None:
@@ -177,16 +177,16 @@ def test_a_grid_that_is_no_multiple_is_pooled_by_squares_that_overlap() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
     features = plain.encode(pixels).astype(np.float32)
     cells = features[:, :49].reshape(2, 7, 7, -1)
-    assert [load_tower("lite0", pool=side).tokens for side in (2, 3, 4, 7)] == [17, 10, 5, 2]
+    assert [load_tower("lite0", pool=side).tokens for side in (2, 3, 4, 7)] == [18, 11, 6, 3]
     halves = load_tower("lite0", pool=2)
     found = halves.encode(pixels)
-    assert (found.shape, found.dtype) == ((2, 17, sum(plain.streams)), np.float16)
+    assert (found.shape, found.dtype) == ((2, 18, sum(plain.streams)), np.float16)
     np.testing.assert_allclose(found[:, 0], cells[:, :2, :2].mean(axis=(1, 2)), atol=2e-3)
     np.testing.assert_allclose(found[:, 15], cells[:, 5:, 5:].mean(axis=(1, 2)), atol=2e-3)
-    np.testing.assert_array_equal(found[:, 16], features[:, 49].astype(np.float16))
-    for tokens in (50, 17, 10, 5, 2):
+    np.testing.assert_array_equal(found[:, 16:], features[:, 49:].astype(np.float16))
+    for tokens in (51, 18, 11, 6, 3):
         assert pooled_by(tokens, plain).tokens == tokens
-    assert pooled_by(17, plain).digest == halves.digest
+    assert pooled_by(18, plain).digest == halves.digest
     with pytest.raises(FvrecError, match="no such number"):
         pooled_by(25, plain)
 
@@ -196,7 +196,7 @@ def test_the_finer_grid_of_lite2_lies_where_the_picture_says() -> None:
     pixels = np.zeros((1, 260, 260, 3), dtype=np.uint8)
     pixels[0, :26, -26:] = 255
     features = tower.encode(pixels)[0]
-    assert features.shape == (82, 1792)
+    assert features.shape == (83, 1792)
     assert [cell for cell in range(81) if features[cell, 1280:1472].max() > 0] == [8]
 
 
@@ -366,7 +366,7 @@ def test_a_bare_language_model_gets_a_new_projector(tmp_path: Path) -> None:
     tower = load_tower("lite0")
     model = model_from(read_published(tmp_path), tower, tokenizer, seed=1).eval()
     again = model_from(read_published(tmp_path), tower, tokenizer, seed=1)
-    assert torch.equal(model.projector.maps[0].weight, again.projector.maps[0].weight)
+    assert torch.equal(model.projector.networks[0][1].weight, again.projector.networks[0][1].weight)
     assert model.llm.config.rope_parameters["rope_theta"] == 1e5
     assert model.config.image_token_id == token_id(tokenizer, IMAGE_TOKEN)
     ids = torch.arange(1, 41)[None]
