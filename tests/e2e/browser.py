@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from tests.e2e.processes import free_port
+
 PAGE = Path(__file__).parents[2] / "app" / "Home.py"
 _START_S = 60.0
 
@@ -24,7 +25,7 @@ _START_S = 60.0
 @contextmanager
 def serving(root: Path) -> Iterator[str]:
     """The address of the demo page over ``root``; the server ends with the block."""
-    port = _free_port()
+    port = free_port()
     options = ["--server.headless", "true", "--server.port", str(port), "--server.address", "127.0.0.1"]
     options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
     with tempfile.TemporaryFile() as log:
@@ -102,12 +103,6 @@ def settle(page: Page) -> None:
 def titles(page: Page) -> list[str]:
     """Alternative texts of the cards' pictures, in the order of the list."""
     return [picture.get_attribute("alt") or "" for picture in page.locator(".st-key-cards img").all()]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:
