@@ -41,7 +41,10 @@ REQUESTS = (
 
 
 def fill(live: Path, items: int) -> None:
-    """Items with ten attributes each, what one model read of them, and the metrics of ``RUNS`` runs."""
+    """Items with ten attributes each, what one model read of them, and the metrics of ``RUNS`` runs.
+
+    Rows lie as ``warehouse.write`` lays them: attributes by field, value and item.
+    """
     migrate(live)
     with writing(live) as connection:
         _make_items(connection, items)
@@ -60,11 +63,11 @@ def _make_items(connection: duckdb.DuckDBPyConnection, items: int) -> None:
         FROM range(?) AS _(i)""",
         [items],
     )
-    for number, field in enumerate(FIELDS):
+    for number, field in enumerate(sorted(FIELDS)):
         connection.execute(
             """INSERT INTO item_attributes
-            SELECT source, item_id, ?, list_extract(?, 1 + (hash(item_id, ?) % len(?))::INTEGER), 'source'
-            FROM items""",
+            SELECT source, item_id, ?, list_extract(?, 1 + (hash(item_id, ?) % len(?))::INTEGER) AS given, 'source'
+            FROM items ORDER BY given, item_id""",
             [field, list(VALUES[field]), number, list(VALUES[field])],
         )
 
@@ -74,7 +77,8 @@ def _make_readings(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"INSERT INTO predictions SELECT {variant}, repeat('x', 250), true, true, '', '' FROM items")
     connection.execute(
         f"""INSERT INTO predicted_attributes
-        SELECT {variant}, field, "value", 0.3 + 0.7 * (hash(item_id, field) % 1000) / 1000 FROM item_attributes"""
+        SELECT {variant}, field, "value", 0.3 + 0.7 * (hash(item_id, field) % 1000) / 1000
+        FROM item_attributes ORDER BY field, "value", item_id"""
     )
 
 
