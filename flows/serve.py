@@ -133,6 +133,7 @@ def _page(root: Path, port: int | None, url: str) -> Iterator[None]:
     page = Path(__file__).resolve().parents[1] / "app" / "Home.py"
     options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
     options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
+    options += ["--client.showErrorDetails", "none"]
     command = [sys.executable, "-m", "streamlit", "run", str(page), *options]
     environment = {**os.environ, "FVREC_ROOT": str(root), "PREFECT_API_URL": url}
     process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own interpreter

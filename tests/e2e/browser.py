@@ -28,6 +28,7 @@ def serving(root: Path) -> Iterator[str]:
     port = free_port()
     options = ["--server.headless", "true", "--server.port", str(port), "--server.address", "127.0.0.1"]
     options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
+    options += ["--client.showErrorDetails", "none"]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", str(PAGE), *options],
