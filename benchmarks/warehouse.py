@@ -23,7 +23,7 @@ from pathlib import Path
 import duckdb
 
 from fvrec.artifacts import atomic_write
-from fvrec.rerank.constraints import parse
+from fvrec.rerank.constraints import Constraint, parse
 from fvrec.schema import FIELDS, VALUES
 from warehouse.db import migrate, publish, writing
 from warehouse.read import Warehouse
@@ -108,21 +108,28 @@ def filter_sql(text: str) -> tuple[str, list[object]]:
     Exclusions are looked up by the excluded value: those rows are few, the rows of every other value are most of all.
     """
     wishes = parse(text).constraints
-    wanted = [one for one in wishes if not one.excluded]
-    parts = [f'(field = ? AND "value" IN ({", ".join("?" * len(one.values))}))' for one in wishes]
-    asked = " OR ".join(part for part, one in zip(parts, wishes, strict=True) if not one.excluded) or "false"
-    parameters = [list[object]([one.field, *sorted(one.values)]) for one in wishes]
-    of_wanted = [value for one, given in zip(wishes, parameters, strict=True) if not one.excluded for value in given]
-    of_all = [value for given in parameters for value in given]
-    hits = f"""SELECT item_id, {asked} AS wanted, confidence FROM predicted_attributes
-        WHERE run_id = 'extract' AND ({" OR ".join(parts)})"""
+    wanted, excluded = ([one for one in wishes if one.excluded is not_wanted] for not_wanted in (False, True))
+    unwanted, without = _rows_of(excluded), f" ANTI JOIN ({_hits(excluded)}) USING (item_id)" if excluded else ""
     if not wanted:
-        return f"SELECT item_id FROM present_items ANTI JOIN ({hits}) USING (item_id) LIMIT 100", of_all
+        return f"SELECT item_id FROM present_items{without} LIMIT 100", unwanted
     return (
-        f"""SELECT item_id, count(*) AS met, avg(confidence) AS sure FROM ({hits})
-        GROUP BY item_id HAVING bool_and(wanted) ORDER BY met DESC, sure DESC, item_id LIMIT 100""",
-        of_wanted + of_all,
+        f"""SELECT item_id, count(*) AS met, avg(confidence) AS sure FROM ({_hits(wanted)}){without}
+        GROUP BY item_id ORDER BY met DESC, sure DESC, item_id LIMIT 100""",
+        [*_rows_of(wanted), *unwanted],
     )
+
+
+def _hits(wishes: Sequence[Constraint]) -> str:
+    """Rows that say what was asked for: one part a wish, so that each reads the blocks of its own values alone."""
+    return " UNION ALL ".join(
+        f"""SELECT item_id, confidence FROM predicted_attributes
+        WHERE run_id = 'extract' AND field = ? AND "value" IN ({", ".join("?" * len(one.values))})"""
+        for one in wishes
+    )
+
+
+def _rows_of(wishes: Sequence[Constraint]) -> list[object]:
+    return [value for one in wishes for value in (one.field, *sorted(one.values))]
 
 
 @contextmanager
