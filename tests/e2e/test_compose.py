@@ -80,7 +80,8 @@ def test_the_services_run_a_flow_and_end_on_their_signal() -> None:
     with running() as stack:
         api = stack.url("4200", "/api")
         assert {one["name"] for one in call(api, "/deployments/filter", {})} == {flow.name for flow in FLOWS}
-        workers = call(api, f"/work_pools/{POOL}/workers/filter", {})
+        # It answers its health check a moment before it has told the server of itself.
+        workers = until("worker", 60, lambda: call(api, f"/work_pools/{POOL}/workers/filter", {}), stack)
         assert [one["status"] for one in workers] == ["ONLINE"]
         nightly = call(api, "/deployments/name/nightly/nightly")
         assert [one["schedule"]["cron"] for one in nightly["schedules"]] == ["0 3 * * *"]
