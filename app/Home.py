@@ -22,7 +22,7 @@ PAGES = (
 
 def main() -> None:
     """Header, navigation, and the page that was chosen."""
-    st.set_page_config(page_title="fvrec", page_icon="👗", layout="wide")
+    st.set_page_config(page_title="fvrec", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
     views.style()
     tongue = frame.language()
     folder = Path(__file__).parent / "screens"

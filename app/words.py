@@ -22,7 +22,6 @@ _SHOP: Mapping[str, Mapping[Language, str]] = {
         "en": "e.g. a long-sleeved blue dress for a holiday, not floral",
         "zh": "例如：蓝色长袖度假连衣裙，不要碎花",
     },
-    "search": {"en": "Search", "zh": "搜索"},
     "examples": {"en": "For example", "zh": "试试"},
     "language": {"en": "Language", "zh": "语言"},
     "picture": {"en": "Reference picture", "zh": "参考图"},

@@ -23,7 +23,7 @@ from pathlib import Path
 import duckdb
 
 from fvrec.artifacts import atomic_write
-from fvrec.rerank.constraints import parse
+from fvrec.rerank.constraints import Constraint, parse
 from fvrec.schema import FIELDS, VALUES
 from warehouse.db import migrate, publish, writing
 from warehouse.read import Warehouse
@@ -41,7 +41,10 @@ REQUESTS = (
 
 
 def fill(live: Path, items: int) -> None:
-    """Items with ten attributes each, what one model read of them, and the metrics of ``RUNS`` runs."""
+    """Items with ten attributes each, what one model read of them, and the metrics of ``RUNS`` runs.
+
+    Rows lie as ``warehouse.write`` lays them: attributes by field, value and item.
+    """
     migrate(live)
     with writing(live) as connection:
         _make_items(connection, items)
@@ -60,11 +63,11 @@ def _make_items(connection: duckdb.DuckDBPyConnection, items: int) -> None:
         FROM range(?) AS _(i)""",
         [items],
     )
-    for number, field in enumerate(FIELDS):
+    for number, field in enumerate(sorted(FIELDS)):
         connection.execute(
             """INSERT INTO item_attributes
-            SELECT source, item_id, ?, list_extract(?, 1 + (hash(item_id, ?) % len(?))::INTEGER), 'source'
-            FROM items""",
+            SELECT source, item_id, ?, list_extract(?, 1 + (hash(item_id, ?) % len(?))::INTEGER) AS given, 'source'
+            FROM items ORDER BY given, item_id""",
             [field, list(VALUES[field]), number, list(VALUES[field])],
         )
 
@@ -74,7 +77,8 @@ def _make_readings(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"INSERT INTO predictions SELECT {variant}, repeat('x', 250), true, true, '', '' FROM items")
     connection.execute(
         f"""INSERT INTO predicted_attributes
-        SELECT {variant}, field, "value", 0.3 + 0.7 * (hash(item_id, field) % 1000) / 1000 FROM item_attributes"""
+        SELECT {variant}, field, "value", 0.3 + 0.7 * (hash(item_id, field) % 1000) / 1000
+        FROM item_attributes ORDER BY field, "value", item_id"""
     )
 
 
@@ -104,21 +108,28 @@ def filter_sql(text: str) -> tuple[str, list[object]]:
     Exclusions are looked up by the excluded value: those rows are few, the rows of every other value are most of all.
     """
     wishes = parse(text).constraints
-    wanted = [one for one in wishes if not one.excluded]
-    parts = [f'(field = ? AND "value" IN ({", ".join("?" * len(one.values))}))' for one in wishes]
-    asked = " OR ".join(part for part, one in zip(parts, wishes, strict=True) if not one.excluded) or "false"
-    parameters = [list[object]([one.field, *sorted(one.values)]) for one in wishes]
-    of_wanted = [value for one, given in zip(wishes, parameters, strict=True) if not one.excluded for value in given]
-    of_all = [value for given in parameters for value in given]
-    hits = f"""SELECT item_id, {asked} AS wanted, confidence FROM predicted_attributes
-        WHERE run_id = 'extract' AND ({" OR ".join(parts)})"""
+    wanted, excluded = ([one for one in wishes if one.excluded is not_wanted] for not_wanted in (False, True))
+    unwanted, without = _rows_of(excluded), f" ANTI JOIN ({_hits(excluded)}) USING (item_id)" if excluded else ""
     if not wanted:
-        return f"SELECT item_id FROM present_items ANTI JOIN ({hits}) USING (item_id) LIMIT 100", of_all
+        return f"SELECT item_id FROM present_items{without} LIMIT 100", unwanted
     return (
-        f"""SELECT item_id, count(*) AS met, avg(confidence) AS sure FROM ({hits})
-        GROUP BY item_id HAVING bool_and(wanted) ORDER BY met DESC, sure DESC, item_id LIMIT 100""",
-        of_wanted + of_all,
+        f"""SELECT item_id, count(*) AS met, avg(confidence) AS sure FROM ({_hits(wanted)}){without}
+        GROUP BY item_id ORDER BY met DESC, sure DESC, item_id LIMIT 100""",
+        [*_rows_of(wanted), *unwanted],
     )
+
+
+def _hits(wishes: Sequence[Constraint]) -> str:
+    """Rows that say what was asked for: one part a wish, so that each reads the blocks of its own values alone."""
+    return " UNION ALL ".join(
+        f"""SELECT item_id, confidence FROM predicted_attributes
+        WHERE run_id = 'extract' AND field = ? AND "value" IN ({", ".join("?" * len(one.values))})"""
+        for one in wishes
+    )
+
+
+def _rows_of(wishes: Sequence[Constraint]) -> list[object]:
+    return [value for one in wishes for value in (one.field, *sorted(one.values))]
 
 
 @contextmanager

@@ -17,7 +17,13 @@ from urllib.request import urlopen
 
 from prefect import serve
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
 from prefect.client.schemas.objects import State, StateType
 from prefect.deployments.runner import RunnerDeployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -53,7 +59,8 @@ def serve_flows(settings: Settings, *, port: int = 4200, page_port: int | None =
         close_abandoned(settings)
         # A triggered run may start in another folder: it needs to know where this one's root is.
         defaults = {"settings": settings.model_copy(update={"root": root}).model_dump(mode="json")}
-        serve(*deployments(defaults), pause_on_shutdown=False)
+        # One at a time: a root takes no second run, so others wait for their turn instead of failing.
+        serve(*deployments(defaults), pause_on_shutdown=False, limit=1)
 
 
 def deployments(parameters: dict[str, Any]) -> list[RunnerDeployment]:
@@ -72,15 +79,17 @@ def deployments(parameters: dict[str, Any]) -> list[RunnerDeployment]:
     return cast(list[RunnerDeployment], made)
 
 
-def close_abandoned(settings: Settings) -> int:
+def close_abandoned(settings: Settings, *, pool: str | None = None) -> int:
     """Mark as crashed the runs that a killed process left as running; how many there were.
 
-    None is touched while a run is at work in this root: whoever holds its lock may be one of them.
+    None is touched while a run is at work in this root: whoever holds its lock may be one of them. ``pool``: only runs
+    of this work pool, on a server that others use too.
     """
     try:
         with only_run(settings), get_client(sync_client=True) as client:
             running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY)))
-            left = client.read_flow_runs(flow_run_filter=running)
+            pools = None if pool is None else WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+            left = client.read_flow_runs(flow_run_filter=running, work_pool_filter=pools)
             for run in left:
                 gone: State[Any] = Crashed(message="its process ended without a word: found at the start of the server")
                 client.set_flow_run_state(run.id, gone, force=True)
@@ -124,6 +133,7 @@ def _page(root: Path, port: int | None, url: str) -> Iterator[None]:
     page = Path(__file__).resolve().parents[1] / "app" / "Home.py"
     options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
     options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
+    options += ["--client.showErrorDetails", "none"]
     command = [sys.executable, "-m", "streamlit", "run", str(page), *options]
     environment = {**os.environ, "FVREC_ROOT": str(root), "PREFECT_API_URL": url}
     process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own interpreter

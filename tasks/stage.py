@@ -21,10 +21,11 @@ from fvrec.artifacts import Manifest, input_digest, remove, remove_leftovers, ve
 from fvrec.closure import code_digest
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
+from tasks.artifacts import leave_artifacts
 from tasks.context import Context, altered_rows, warehouse_rows
 from tasks.lineage import NO_ROWS
 from tasks.lock import only_run
-from tasks.record import leave_artifacts, write_logs
+from tasks.record import write_logs
 from warehouse.connect import is_io_trouble
 
 RETRIES = 2
@@ -165,7 +166,7 @@ class Stage:
             )
             context.made.update({**manifest.outputs, **manifest.warehouse})
         write_logs(self.flow, manifest, settings)
-        leave_artifacts(manifest, context.saved_metrics)
+        leave_artifacts(manifest, context.saved_metrics, self.outputs(settings))
         manifest.write(plan.manifest_path)
         made = {**manifest.outputs, **manifest.warehouse}
         return asdict(StageResult(self.name, manifest.run_id, False, manifest.seconds, made))

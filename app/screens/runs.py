@@ -33,14 +33,20 @@ def body(settings: Settings, language: Language) -> None:
 
 
 def prefect_ui() -> str:
-    """Where the UI is: ``PREFECT_UI_URL``, else beside ``PREFECT_API_URL``, else where ``fvrec serve`` puts it."""
-    named = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
-    return named or _DEFAULT
+    """Where a browser finds the UI: ``PREFECT_UI_URL``, else where this process finds the server."""
+    return os.environ.get("PREFECT_UI_URL") or prefect_server()
+
+
+def prefect_server() -> str:
+    """Where this process finds the server: beside ``PREFECT_API_URL``, else at the UI's address, else where
+    ``fvrec serve`` puts it."""
+    return os.environ.get("PREFECT_API_URL", "").removesuffix("/api") or os.environ.get("PREFECT_UI_URL") or _DEFAULT
 
 
 def _prefect(language: Language) -> None:
     address = prefect_ui()
-    if _answers(address):
+    # In containers a browser and this process know the server under two addresses.
+    if _answers(prefect_server()):
         st.link_button(say("prefect_ui", language), address)
     else:
         st.info(say("no_prefect", language, address=address))
@@ -49,7 +55,9 @@ def _prefect(language: Language) -> None:
 def _answers(address: str) -> bool:
     parts = urlsplit(address)
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=0.5):
+        with socket.create_connection(
+            (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=0.5
+        ):
             return True
     except (OSError, ValueError):
         return False

@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from app import controls, frame, shop_views, views
-from app.listing import Query
+from app.listing import Listing, Query
 from app.service import DemoService
 from app.talk import Talk
 from app.words import EXAMPLES, say
@@ -47,10 +47,10 @@ def body(settings: Settings, language: Language) -> None:
         key="view",
         label_visibility="collapsed",
     )
-    _show(how or "list", query, service, language)
+    _show(how or "list", query, found, service, language)
 
 
-def _show(how: str, query: Query, service: DemoService, language: Language) -> None:
+def _show(how: str, query: Query, found: Listing, service: DemoService, language: Language) -> None:
     if how == "compare":
         shop_views.side_by_side(service.compare(query), service, language)
     elif how == "feed":
@@ -58,7 +58,7 @@ def _show(how: str, query: Query, service: DemoService, language: Language) -> N
 
         feed_views.feed(query, service, language)
     else:
-        views.listing(service.ask(query), query, service, language)
+        views.listing(found, query, service, language)
 
 
 def _listen(language: Language) -> Talk:

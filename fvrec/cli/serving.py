@@ -28,6 +28,7 @@ def demo(root: RootOption = None, port: Annotated[int, typer.Option(min=1, max=6
     page = Path(__file__).resolve().parents[2] / "app" / "Home.py"
     options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--browser.gatherUsageStats", "false"]
     options += ["--server.showEmailPrompt", "false", "--client.toolbarMode", "minimal"]
+    options += ["--client.showErrorDetails", "none"]
     command = [sys.executable, "-m", "streamlit", "run", str(page), *options]
     environment = {**os.environ, "FVREC_ROOT": str(settings.root)}
     raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603 - our own interpreter and fixed words

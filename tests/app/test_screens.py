@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,6 +229,7 @@ def test_endless_sql_is_stopped(scored_shop: Settings, monkeypatch: pytest.Monke
 
 
 def test_the_runs_and_a_server_that_is_not_there(scored_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_UI_URL", "http://127.0.0.1:9")
     page = open_screen("runs", scored_shop, monkeypatch)
     assert "http://127.0.0.1:9" in page.info[0].value
@@ -237,3 +239,14 @@ def test_the_runs_and_a_server_that_is_not_there(scored_shop: Settings, monkeypa
     assert page.dataframe[0].value["stage"].tolist() == ["rl"]
     page.selectbox(key="run_id").set_value("rl_1").run()
     assert page.code
+
+
+def test_in_containers_the_link_is_the_browsers_and_the_question_the_servers(
+    scored_shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.getsockname()[1]}/api")
+        monkeypatch.setenv("PREFECT_UI_URL", "http://shop.example:4200")
+        page = open_screen("runs", scored_shop, monkeypatch)
+    assert [link.proto.url for link in page.get("link_button")] == ["http://shop.example:4200"]
+    assert not page.info

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,16 +16,21 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from tests.e2e.processes import free_port
+
 PAGE = Path(__file__).parents[2] / "app" / "Home.py"
-_START_S = 60.0
+_START_S, _PATIENCE_MS = 60.0, 30_000
+# Playwright waits five seconds by itself, which a machine with other work may need for one rerun of the page.
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 @contextmanager
 def serving(root: Path) -> Iterator[str]:
     """The address of the demo page over ``root``; the server ends with the block."""
-    port = _free_port()
+    port = free_port()
     options = ["--server.headless", "true", "--server.port", str(port), "--server.address", "127.0.0.1"]
     options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
+    options += ["--client.showErrorDetails", "none"]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", str(PAGE), *options],
@@ -59,7 +63,7 @@ def browsing(*, width: int = 1280, height: int = 1000, dark: bool = False, local
             locale=locale,
             reduced_motion="reduce",
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(_PATIENCE_MS)
         try:
             yield context.new_page()
         finally:
@@ -102,12 +106,6 @@ def settle(page: Page) -> None:
 def titles(page: Page) -> list[str]:
     """Alternative texts of the cards' pictures, in the order of the list."""
     return [picture.get_attribute("alt") or "" for picture in page.locator(".st-key-cards img").all()]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:

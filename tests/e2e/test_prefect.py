@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import pytest
+
+from tests.e2e.processes import call, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -37,10 +37,7 @@ class Served:
 
     def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """GET, or POST with a body; the parsed answer."""
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.api}{path}", data=data, headers={"Content-Type": "application/json"})
-        with urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        return call(self.api, path, body)
 
     def wait(self, what: str, seconds: float, ready: Callable[[], Any]) -> Any:
         """The first true value of ``ready``. An API that is not there yet counts as not ready."""
@@ -80,12 +77,6 @@ def serving(root: Path) -> Iterator[Served]:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 process.wait(STOP_S)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(served: Served) -> bool:

@@ -279,3 +279,15 @@ def test_fingerprints_notice_any_change_and_no_rewriting(
     assert state() == before
     write.save_metrics(live, "run2", [Metric("extract", "micro_f1", 0.5)])
     assert state() == before
+
+
+def test_rows_of_one_value_lie_together(
+    live: Path, make_item: Callable[..., Item], make_prediction: Callable[..., Prediction]
+) -> None:
+    """A filter by value then reads the blocks of that value only; by item it would read all of a million."""
+    write.save_items(live, "shop", [make_item(name) for name in "cab"], [])
+    write.save_predictions(live, "run", [make_prediction(name) for name in "cab"])
+    for relation in ("item_attributes", "predicted_attributes"):
+        rows = Warehouse(live).query(f'SELECT field, "value", item_id FROM {relation} ORDER BY rowid').rows
+        assert len(rows) == 30
+        assert list(rows) == sorted(rows)
