@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_HOME, PREFECT_RESULTS_LOCAL_STORAGE_PATH, t
 from fvrec.config import SOURCES, Settings
 from fvrec.errors import FvrecError
 from tasks.check import check_settings
+from tasks.leftovers import stop_orphaned_servers
 from tasks.lock import only_run
 from tasks.stage import StageResult
 
@@ -57,6 +58,7 @@ def run_in_home(flow: Flow, settings: Settings) -> list[StageResult]:
     home = settings.prefect_home.resolve()
     with ExitStack() as held:
         held.enter_context(only_run(settings))
+        stop_orphaned_servers(home)
         if PREFECT_HOME.value() != home:
             places = {PREFECT_HOME: home, PREFECT_RESULTS_LOCAL_STORAGE_PATH: home / "storage"}
             held.enter_context(temporary_settings(places))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
+from tasks.leftovers import sweep
 
 _held: set[Path] = set()
 
@@ -19,8 +20,8 @@ def only_run(settings: Settings) -> Iterator[None]:
     """Keep other processes from running anything in this root; within this process it may be nested.
 
     FvrecError when another process holds it. The system releases it when its holder dies, however it dies, so whoever
-    holds it knows that a run still marked as running was killed. It binds processes, not threads: stages of one
-    process run one after the other.
+    holds it knows that a run still marked as running was killed, and what half-built files there are: they are removed
+    (``tasks/leftovers.py``). It binds processes, not threads: stages of one process run one after the other.
     """
     path = settings.prefect_home.resolve() / "run.lock"
     if path in _held:
@@ -34,6 +35,7 @@ def only_run(settings: Settings) -> Iterator[None]:
         file.flush()
         _held.add(path)
         try:
+            sweep(settings)
             yield
         finally:
             _held.discard(path)

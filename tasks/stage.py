@@ -30,7 +30,7 @@ from warehouse.connect import is_io_trouble
 RETRIES = 2
 RETRY_DELAY_SECONDS = 1
 LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
+LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
 """What the system says when only the user can mend it: a full disk is full a second later too."""
 
 

@@ -23,10 +23,10 @@ from warehouse.connect import (
     transaction,
 )
 from warehouse.locks import lock_of
-from warehouse.publish import publish
+from warehouse.publish import copy, publish
 from warehouse.upgrade import MIGRATIONS, VIEWS, check_version, is_current, upgrade
 
-__all__ = ["migrate", "publish", "reading", "writing"]
+__all__ = ["copy", "migrate", "publish", "reading", "writing"]
 
 
 def migrate(path: Path, *, migrations: Path = MIGRATIONS, views: Path = VIEWS, wait_s: float = WAIT_S) -> None:
