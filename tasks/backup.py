@@ -61,7 +61,7 @@ def backup(settings: Settings, archive: Path, *, photos: bool = False) -> Backed
         index = {
             "format": FORMAT,
             "fvrec": fvrec.__version__,
-            "schema": len(load_migrations()),
+            "schema": db.schema_version(database),
             "made_at": utc_now().isoformat(),
             "files": {name: digest_file(path) for name, path in files.items()},
         }
@@ -81,6 +81,7 @@ def restore(settings: Settings, archive: Path, *, overwrite: bool = False) -> Ba
     with only_run(settings), _explained(settings.root), _scratch(settings) as work:
         unpack(archive, work)
         names = _checked(work, archive)
+        _refuse_newer(work / _database_name(settings), archive)
         if not overwrite:
             _refuse_what_is_there(settings, names)
         _put_back(settings, work, names)
@@ -120,18 +121,23 @@ def _checked(work: Path, archive: Path) -> list[str]:
 def _index(work: Path, archive: Path) -> dict[str, Any]:
     try:
         index = json.loads((work / INDEX).read_text(encoding="utf-8"))
-        known = index["format"] == FORMAT and isinstance(index["schema"], int) and isinstance(index["files"], dict)
+        known = index["format"] == FORMAT and isinstance(index["files"], dict)
     except (OSError, ValueError, TypeError, KeyError):
         known = False
     if not known:
         raise FvrecError("not a backup of this version", where=archive, allowed="what `fvrec backup` wrote")
-    newest = len(load_migrations())
-    if index["schema"] > newest:
+    return index
+
+
+def _refuse_newer(database: Path, archive: Path) -> None:
+    version, newest = db.schema_version(database), len(load_migrations())
+    if version > newest:
         raise FvrecError(
             "the backup was made by a newer version of fvrec: upgrade fvrec first",
-            where=archive, found=index["schema"], allowed=f"schema versions up to {newest}",
-        )  # fmt: skip
-    return index
+            where=archive,
+            found=version,
+            allowed=f"schema versions up to {newest}",
+        )
 
 
 def _has_a_place(name: str) -> bool:

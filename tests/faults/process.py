@@ -19,7 +19,7 @@ from urllib.request import urlopen
 from tests.e2e.test_prefect import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
-_START_S = 300.0
+_START_S = 900.0
 
 
 @dataclass(frozen=True)
