@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
@@ -27,18 +28,31 @@ def only_run(settings: Settings) -> Iterator[None]:
     if path in _held:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    with _opened(path) as file:
         _lock(file.fileno(), path)
-        file.truncate(0)
-        file.write(f"process {os.getpid()}\n")
-        file.flush()
+        _sign(file)
         _held.add(path)
         try:
             sweep(settings)
             yield
         finally:
             _held.discard(path)
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise FvrecError(f"cannot write: {error.strerror or error}", where=path) from error
+
+
+def _sign(file: TextIO) -> None:
+    """Say who holds it. On a full disk it is held all the same, and the next lock is told nobody's name."""
+    with suppress(OSError):
+        file.truncate(0)
+        file.write(f"process {os.getpid()}\n")
+        file.flush()
 
 
 def _lock(descriptor: int, path: Path) -> None:

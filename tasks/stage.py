@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -148,7 +149,7 @@ class Stage:
             remove_leftovers(place)
         started = perf_counter()
         context = Context(self.name, self.flow, settings, plan.upstream, plan.config, plan.code, plan.inputs)
-        with context.running(recorded=self.recorded):
+        with _told(self.name), context.running(recorded=self.recorded):
             self.work(context)
             context.place(self.outputs(settings))
             # Still within the run: an output that cannot be read back is a failed run, not a complete one.
@@ -204,6 +205,16 @@ def stage(
         )
 
     return decorate
+
+
+@contextmanager
+def _told(stage: str) -> Iterator[None]:
+    """The system's own errors (a full disk, a read-only one) in a sentence that names the file."""
+    try:
+        yield
+    except OSError as error:
+        what = f"stage {stage}: the system refused: {error.strerror or error}"
+        raise FvrecError(what, where=error.filename) from error
 
 
 def _upstream(name: str, wanted_by: str, settings: Settings) -> Manifest:
