@@ -146,9 +146,11 @@ def _fetch(hub: ModuleType, wanted: KaggleSet, work: Path, folder: Path) -> str:
         # kagglehub raises its own classes, requests' and plain OSErrors; all of them mean the same to the user.
         except Exception as error:
             raise FvrecError(
-                "Kaggle did not hand out the files", where=wanted.link, found=reach.without_password(f"{type(error).__name__}: {error}")[:500],
+                "Kaggle did not hand out the files",
+                where=wanted.link,
+                found=reach.without_password(f"{type(error).__name__}: {error}")[:500],
                 allowed=by_hand(wanted, folder),
-            ) from error  # fmt: skip
+            ) from error
     version = re.search(r"versions/(\d+)$", Path(place).as_posix())
     return version[1] if version else ""
 
