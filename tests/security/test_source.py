@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +120,24 @@ def test_the_finder_notices(planted: str) -> None:
 )
 def test_the_finder_lets_pass(innocent: str) -> None:
     assert faults(innocent) == []
+
+
+@pytest.mark.parametrize(
+    ("planted", "rule"),
+    [
+        ("import pickle\npickle.loads(b'')", "B301"),
+        ("import subprocess\nsubprocess.run('x', shell=True)", "B602"),
+        ("import hashlib\nhashlib.md5(b'').hexdigest()", "B324"),
+        ("import httpx\nhttpx.get('https://x', verify=False)", "B501"),
+        ("HOST = '0.0.0.0'", "B104"),
+    ],
+)
+def test_bandit_asks_what_is_left_to_it(tmp_path: Path, planted: str, rule: str) -> None:
+    (tmp_path / "planted.py").write_text(f"{planted}\n")
+    command = [sys.executable, "-m", "bandit", "-q", "-c", str(ROOT / "pyproject.toml"), str(tmp_path / "planted.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert rule in done.stdout
 
 
 def test_nobody_listens_on_every_interface() -> None:
