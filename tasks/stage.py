@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -215,6 +216,19 @@ def _told(stage: str) -> Iterator[None]:
     except OSError as error:
         what = f"stage {stage}: the system refused: {error.strerror or error}"
         raise FvrecError(what, where=error.filename) from error
+    except Exception as error:
+        # tokenizers and safetensors hand on what the system said as text.
+        if _system_error(error) is None:
+            raise
+        raise FvrecError(f"stage {stage}: the system refused: {error}") from error
+
+
+def _system_error(error: BaseException) -> int | None:
+    """The system's number behind an error, also where a library in Rust has made text of it."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = None if isinstance(error, FvrecError) else re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 def _upstream(name: str, wanted_by: str, settings: Settings) -> Manifest:
@@ -280,4 +294,5 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return not isinstance(error, LASTING) and error.errno not in LASTING_NUMBERS
-    return is_io_trouble(error)
+    number = _system_error(error)
+    return is_io_trouble(error) if number is None else number not in LASTING_NUMBERS
