@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -82,23 +82,22 @@ class Chain:
     root: Path
     number: int = 0
 
-    def run(self, planned: Sequence[Blow]) -> list[dict[str, Any]]:
+    def run(self, planned: Sequence[Blow]) -> Iterator[dict[str, Any]]:
         """A record of each kill and one of the end; ``faults`` is empty where all is well."""
-        records, left = [], set[str]()
+        left = set[str]()
         for blow in planned:
             started = time.monotonic()
             ended = self.drill.killed(self.root, blow, self.root.with_name(f"{self.root.name}.begun"))
             if not ended.was_killed:
                 faults = [f"exit code {ended.code}: {ended.said[-800:]}"] if ended.code else []
-                records.append(self._record(blow, "missed", started, faults))
+                yield self._record(blow, "missed", started, faults)
                 continue
             children = _await_group(ended) if blow.alone else []
             faults = faults_now(self.root, self.drill.limit)
             left |= {*leftovers(self.root)}
             record = self._record(blow, "killed", started, faults)
-            records.append({**record, "left": len(leftovers(self.root)), "children": children})
-        records.append(self._end(left))
-        return records
+            yield {**record, "left": len(leftovers(self.root)), "children": children}
+        yield self._end(left)
 
     def _end(self, left: set[str]) -> dict[str, Any]:
         started = time.monotonic()
@@ -169,9 +168,11 @@ class Matrix:
         while _hits(records) < kills:
             root = self.work / f"chain-{chain}"
             shutil.rmtree(root, ignore_errors=True)
-            made = Chain(self.drill, reference, root, chain).run(blows(reference, chain=chain, seed=self.seed))
-            with self.log.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(record) + "\n" for record in made)
+            made = []
+            for record in Chain(self.drill, reference, root, chain).run(blows(reference, chain=chain, seed=self.seed)):
+                made.append(record)
+                with self.log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(record) + "\n")
             records += made
             bad = sum(bool(record["faults"]) for record in made)
             print(f"chain {chain}: {_hits(made)} kills, {bad} with faults", flush=True)
@@ -192,7 +193,9 @@ class Matrix:
 
     def _earlier(self) -> list[dict[str, Any]]:
         lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
-        return [json.loads(line) for line in lines]
+        records = [json.loads(line) for line in lines]
+        whole = {record["chain"] for record in records if record["outcome"] == "end"}
+        return [record for record in records if record["chain"] in whole]
 
 
 def _hits(records: Sequence[dict[str, Any]]) -> int:

@@ -19,6 +19,6 @@ def test_a_run_that_is_killed_in_every_quick_stage_ends_as_one_that_is_not(tmp_p
         reference = Reference.make(drill, tmp_path / "reference")
         assert set(QUICK) <= set(reference.changes)
         planned = blows(reference, chain=0, seed=7, stages=QUICK)
-        records = Chain(drill, reference, tmp_path / "chain").run(planned)
+        records = list(Chain(drill, reference, tmp_path / "chain").run(planned))
     assert [record["faults"] for record in records] == [[] for _ in records]
     assert summary(records, 7)["kills"] >= 3
