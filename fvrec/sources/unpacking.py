@@ -112,7 +112,7 @@ def _opened(archive: Path) -> Iterator[_Zip | _Tar]:
         return
     with _decompressed(archive) as stream:
         try:
-            opened_tar = tarfile.open(name=str(archive), fileobj=_Bounded(stream, archive), mode="r:")  # noqa: SIM115
+            opened_tar = tarfile.open(name=str(archive), fileobj=cast(IO[bytes], _Bounded(stream, archive)), mode="r:")  # noqa: SIM115
         except (tarfile.ReadError, EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
             raise FvrecError("not an archive", where=archive, allowed=_ALLOWED) from error
         with opened_tar:
