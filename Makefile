@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test demo serve lint clean
+.PHONY: run test demo serve lint audit clean
 
 run: $(VENV)/.installed
 	$(BIN)/fvrec run $(ARGS)
@@ -25,6 +25,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r fvrec warehouse tasks flows app
+
+audit: $(VENV)/.installed-dev
+	BIN=$(BIN) .ci/audit
 
 clean:
 	rm -rf .prefect outputs reports data/processed data/sft data/eval data/cache data/warehouse

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
+import httpx
 from prefect import tags
-from prefect.settings import PREFECT_HOME, PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
 
 from fvrec.config import SOURCES, Settings
 from fvrec.errors import FvrecError
 from tasks.check import check_settings
+from tasks.leftovers import stop_orphaned_servers
 from tasks.lock import only_run
 from tasks.stage import StageResult
 
@@ -57,14 +59,31 @@ def run_in_home(flow: Flow, settings: Settings) -> list[StageResult]:
     home = settings.prefect_home.resolve()
     with ExitStack() as held:
         held.enter_context(only_run(settings))
+        stop_orphaned_servers(home)
         if PREFECT_HOME.value() != home:
             places = {PREFECT_HOME: home, PREFECT_RESULTS_LOCAL_STORAGE_PATH: home / "storage"}
             held.enter_context(temporary_settings(places))
         if getattr(flow, "name", "") == "pipeline":
             _importing.append(Thread(target=_import_libraries, daemon=True))
             _importing[-1].start()
+        held.enter_context(_reaching_prefect())
         held.enter_context(tags(settings.source, settings.preset))
         return list(flow(settings))
+
+
+@contextmanager
+def _reaching_prefect() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, httpx.TransportError) as error:
+        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
+            raise
+        raise FvrecError(
+            "the Prefect server cannot be reached",
+            where=PREFECT_API_URL.value(),
+            found=str(error),
+            allowed="a server that runs; without PREFECT_API_URL each run starts its own",
+        ) from error
 
 
 def await_imports() -> None:

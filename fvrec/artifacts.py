@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ MANIFEST_VERSION = 1
 _TEMPORARY = ".partial-"
 _SUFFIX = 8
 """Hex digits that end a temporary name."""
+_TEMPORARY_NAME = re.compile(rf"{re.escape(_TEMPORARY)}.+-[0-9a-f]{{{_SUFFIX}}}", re.DOTALL)
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
@@ -263,6 +265,11 @@ def _files(path: Path) -> list[Path]:
 def temporary_name(path: Path) -> Path:
     """A fresh name beside ``path``, on the same file system, that digests pass over."""
     return path.with_name(f"{_TEMPORARY}{path.name}-{uuid4().hex[:_SUFFIX]}")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether the name is one that ``temporary_name`` gives."""
+    return _TEMPORARY_NAME.fullmatch(path.name) is not None
 
 
 def _sync_file(path: Path) -> None:

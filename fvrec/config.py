@@ -19,6 +19,8 @@ from fvrec.errors import FvrecError
 SOURCES = ("embedded", "myntra", "myntra-small", "hm", "deepfashion", "tabular")
 DRAWN = "embedded"
 """The source whose photos are made here: no folder of the user's is needed for it."""
+FETCHED = ".fetched"
+"""Folder below the raw folder that holds pictures from URLs."""
 STRATEGIES = ("base_rank", "mmr", "rl")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -103,9 +103,9 @@ class Context:
     @contextmanager
     def running(self, *, recorded: bool = True) -> Iterator[None]:
         """Keep this execution's row in ``runs``: running, then complete or failed. What was staged is cleared away."""
-        run = self._run_row()
         if recorded:
             db.migrate(self.database)
+        run = self._run_row()
         if self.database.exists():
             self._close_abandoned()
         if recorded:
@@ -115,21 +115,28 @@ class Context:
         except BaseException:
             if recorded:
                 write.clear_run(self.database, self.run_id)
-                write.save_run(self.database, replace(run, finished_at=utc_now(), status="failed"))
+                write.save_run(self.database, replace(run, finished_at=self._moment(), status="failed"))
             raise
         finally:
             for temporary in self._staged.values():
                 remove(temporary)
         if recorded:
             config = {**run.config, KEY: lineage(self.config, self.inputs, self.made)}
-            write.save_run(self.database, replace(run, config=config, finished_at=utc_now(), status="complete"))
+            write.save_run(self.database, replace(run, config=config, finished_at=self._moment(), status="complete"))
 
     def _close_abandoned(self) -> None:
         """Mark as failed what a killed process left as running, and clear its rows; see ``tasks/lock.py``."""
         for run in self.warehouse.runs():
             if run.status == "running":
                 write.clear_run(self.database, run.run_id)
-                write.save_run(self.database, replace(run, finished_at=utc_now(), status="failed"))
+                write.save_run(self.database, replace(run, finished_at=self._moment(), status="failed"))
+
+    def _moment(self) -> datetime:
+        """Now; just after the newest moment on record where the clock was set back: the newest run is found by it."""
+        runs = self.warehouse.runs() if self.database.exists() else []
+        newest = max((run.finished_at or run.started_at for run in runs), default=None)
+        now = utc_now()
+        return now if newest is None or newest < now else newest + timedelta(microseconds=1)
 
     def _run_row(self) -> Run:
         settings = self.settings
@@ -143,7 +150,7 @@ class Context:
             source=settings.source,
             code_version=self.code,
             config=config,
-            started_at=utc_now(),
+            started_at=self._moment(),
         )
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from fvrec.artifacts import atomic_write, digest_listing
 from fvrec.catalog import Catalog, build, check, profile, require_same_shop, write_items
-from fvrec.config import DRAWN, Settings
+from fvrec.config import DRAWN, FETCHED, Settings
 from fvrec.records import Item, Placed, utc_now
 from fvrec.sources import Source
 from fvrec.sources.base import Digested
 from fvrec.sources.customers import PURCHASE, profile_customers, read_customers
 from fvrec.sources.provenance import with_provenance
-from fvrec.sources.remote import FETCHED
 from tasks.context import Context
 from tasks.lineage import made_by
 from tasks.progress import bar

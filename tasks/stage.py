@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -31,7 +33,7 @@ from warehouse.connect import is_io_trouble
 RETRIES = 2
 RETRY_DELAY_SECONDS = 1
 LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
+LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
 """What the system says when only the user can mend it: a full disk is full a second later too."""
 
 
@@ -149,7 +151,7 @@ class Stage:
             remove_leftovers(place)
         started = perf_counter()
         context = Context(self.name, self.flow, settings, plan.upstream, plan.config, plan.code, plan.inputs)
-        with context.running(recorded=self.recorded):
+        with _told(self.name), context.running(recorded=self.recorded):
             self.work(context)
             context.place(self.outputs(settings))
             # Still within the run: an output that cannot be read back is a failed run, not a complete one.
@@ -205,6 +207,29 @@ def stage(
         )
 
     return decorate
+
+
+@contextmanager
+def _told(stage: str) -> Iterator[None]:
+    """The system's own errors (a full disk, a read-only one) in a sentence that names the file."""
+    try:
+        yield
+    except OSError as error:
+        what = f"stage {stage}: the system refused: {error.strerror or error}"
+        raise FvrecError(what, where=error.filename) from error
+    except Exception as error:
+        # tokenizers and safetensors hand on what the system said as text.
+        if _system_error(error) is None:
+            raise
+        raise FvrecError(f"stage {stage}: the system refused: {error}") from error
+
+
+def _system_error(error: BaseException) -> int | None:
+    """The system's number behind an error, also where a library in Rust has made text of it."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = None if isinstance(error, FvrecError) else re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 def _upstream(name: str, wanted_by: str, settings: Settings) -> Manifest:
@@ -270,4 +295,5 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return not isinstance(error, LASTING) and error.errno not in LASTING_NUMBERS
-    return is_io_trouble(error)
+    number = _system_error(error)
+    return is_io_trouble(error) if number is None else number not in LASTING_NUMBERS

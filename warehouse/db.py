@@ -23,10 +23,10 @@ from warehouse.connect import (
     transaction,
 )
 from warehouse.locks import lock_of
-from warehouse.publish import publish
-from warehouse.upgrade import MIGRATIONS, VIEWS, check_version, is_current, upgrade
+from warehouse.publish import copy, publish
+from warehouse.upgrade import MIGRATIONS, VIEWS, check_version, database_version, is_current, upgrade
 
-__all__ = ["migrate", "publish", "reading", "writing"]
+__all__ = ["copy", "migrate", "publish", "reading", "schema_version", "writing"]
 
 
 def migrate(path: Path, *, migrations: Path = MIGRATIONS, views: Path = VIEWS, wait_s: float = WAIT_S) -> None:
@@ -74,6 +74,16 @@ def reading(path: Path, *, wait_s: float = WAIT_S) -> Iterator[duckdb.DuckDBPyCo
         connection = _open_newest(path, held, wait_s)
         check_version(connection, path)
         yield connection
+
+
+def schema_version(path: Path, *, wait_s: float = WAIT_S) -> int:
+    """The schema version of a database, whatever this code's is; 0 for one without any relation of fvrec's."""
+    with lock_of(path).shared(), explained(path):
+        connection = open_for_reading(path, wait_s)
+        try:
+            return database_version(connection)
+        finally:
+            connection.close()
 
 
 def _open_newest(path: Path, held: ExitStack, wait_s: float) -> duckdb.DuckDBPyConnection:

@@ -66,6 +66,21 @@ class PathLock:
                 self._writer = None
                 self._changed.notify_all()
 
+    @contextmanager
+    def at_once(self) -> Iterator[bool]:
+        """Hold the file exclusively if nobody in this process uses it or waits for it; whether it is held."""
+        with self._changed:
+            free = self._writer is None and not self._readers and not self._waiting_writers
+            if free:
+                self._writer = threading.get_ident()
+        try:
+            yield free
+        finally:
+            if free:
+                with self._changed:
+                    self._writer = None
+                    self._changed.notify_all()
+
     def _refuse_nesting_in_write(self, thread: int) -> None:
         if self._writer == thread:
             raise FvrecError("this thread is already writing to the database: use that connection", where=self._name)

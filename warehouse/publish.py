@@ -23,37 +23,63 @@ from warehouse.locks import lock_of
 _HOLES = 0.2
 """Share of empty blocks from which on a copy leaves them out."""
 KEEP = 3
-"""Snapshots that stay, the published one included: a reader that has resolved the link finds its file still there."""
+"""Snapshots that stay, the published one included: a reader that has just resolved the link finds its file there."""
 
 
 def publish(live: Path, snapshot: Path, *, keep: int = KEEP, wait_s: float = WAIT_S) -> Path:
     """Copy the live database to a new snapshot beside ``snapshot``, then point that link at it; returns the new file.
 
     The copy is one consistent state: complete, read-only and synced to disk before the switch. Older snapshots than the
-    last ``keep`` are removed; on POSIX a process that still reads one keeps its data until it closes the file.
+    last ``keep`` are removed, but for those that somebody still reads: a later publication removes them.
     FvrecError when there is no live database, it stays held, or the copy fails: the link is then left as it was.
     """
     require_database(live)
     if snapshot.exists() and not snapshot.is_symlink():
         raise FvrecError("the snapshot's name is taken by a file that is not a link", where=snapshot)
-    snapshot.parent.mkdir(parents=True, exist_ok=True)
-    with _one_publisher(snapshot), explained(live):
-        for leftover in snapshot.parent.glob("snapshot-*.partial*"):
-            leftover.unlink()
-        target = _next_name(snapshot.parent)
-        partial = target.with_suffix(".partial")
-        try:
-            with lock_of(live).shared():
-                _copy(live, partial, wait_s)
-            partial.chmod(0o444)  # a client that opened it for writing would lock every other reader out
-            _sync(partial)
-            partial.rename(target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        _switch(snapshot, target)
-        _remove_old(snapshot, keep)
+    try:
+        snapshot.parent.mkdir(parents=True, exist_ok=True)
+        with _one_publisher(snapshot):
+            target = _new_snapshot(live, snapshot, wait_s)
+            _switch(snapshot, target)
+            _remove_old(snapshot, keep)
+    except OSError as error:
+        raise FvrecError(f"cannot publish: {error.strerror or error}", where=snapshot) from error
     return target
+
+
+def _new_snapshot(live: Path, snapshot: Path, wait_s: float) -> Path:
+    for leftover in unpublished(snapshot):
+        leftover.unlink(missing_ok=True)
+    target = _next_name(snapshot.parent)
+    partial = target.with_suffix(".partial")
+    try:
+        copy(live, partial, wait_s=wait_s)
+        partial.chmod(0o444)  # a client that opened it for writing would lock every other reader out
+        partial.rename(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def copy(live: Path, target: Path, *, wait_s: float = WAIT_S) -> None:
+    """One consistent state of the live database as a file that stands alone, synced; ``target`` must not be there yet.
+
+    FvrecError when there is no live database, it stays held, or the copy fails: then nothing is left.
+    """
+    require_database(live)
+    try:
+        with lock_of(live).shared(), explained(live):
+            _copy(live, target, wait_s)
+        _sync(target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def unpublished(snapshot: Path) -> list[Path]:
+    """What publications that were cut short left beside the link: copies in the making, and a link not yet switched."""
+    return [*snapshot.parent.glob("snapshot-*.partial*"), *snapshot.parent.glob(_new_link(snapshot).name)]
 
 
 def _copy(live: Path, target: Path, wait_s: float) -> None:
@@ -128,18 +154,40 @@ def _snapshots(folder: Path) -> list[Path]:
 
 
 def _switch(link: Path, target: Path) -> None:
-    new = link.with_name(f".{link.name}.new")
+    new = _new_link(link)
     new.unlink(missing_ok=True)
     new.symlink_to(target.name)  # relative, so that the folder can be moved as a whole
     os.replace(new, link)
     _sync(link.parent)
 
 
+def _new_link(link: Path) -> Path:
+    return link.with_name(f".{link.name}.new")
+
+
 def _remove_old(link: Path, keep: int) -> None:
     current = link.resolve()
     for file in _snapshots(link.parent)[: -max(keep, 1)]:
         if file.resolve() != current:
-            file.unlink(missing_ok=True)
+            with lock_of(file).at_once() as unread_here:
+                if unread_here and not _is_read_elsewhere(file):
+                    file.unlink(missing_ok=True)
+
+
+def _is_read_elsewhere(file: Path) -> bool:
+    """Whether another process has the snapshot open: DuckDB's readers hold a shared lock on the file.
+
+    An exclusive one can only be asked for through a handle for writing, hence the change of mode.
+    """
+    file.chmod(0o644)
+    try:
+        with file.open("r+b") as opened:
+            fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    finally:
+        file.chmod(0o444)
+    return False
 
 
 def _sync(path: Path) -> None:

@@ -11,7 +11,7 @@ import warnings
 import typer
 from rich.markup import escape
 
-from fvrec.cli import asking, download, extraction, pipeline, query, serving, sft_data, source, weights
+from fvrec.cli import asking, backup, download, extraction, pipeline, query, serving, sft_data, source, weights
 from fvrec.cli.common import err
 from fvrec.errors import FvrecError
 
@@ -21,7 +21,7 @@ warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprec
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="From product photos to lists that explain themselves."
 )
-for group in (pipeline, sft_data, extraction, query, asking, source, download, weights, serving):
+for group in (pipeline, sft_data, extraction, query, asking, source, download, weights, serving, backup):
     group.register(app)
 
 

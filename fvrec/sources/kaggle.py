@@ -22,7 +22,7 @@ from fvrec.artifacts import digest_file, replace
 from fvrec.errors import FvrecError
 from fvrec.parallel import Progress
 from fvrec.records import utc_now
-from fvrec.sources import open_source
+from fvrec.sources import open_source, reach
 from fvrec.sources.provenance import record_download
 from fvrec.sources.unpacking import unpack
 
@@ -129,7 +129,10 @@ def _kagglehub(wanted: KaggleSet, folder: Path) -> ModuleType:
         httpx.head(HOST, timeout=REACH_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:
         raise FvrecError(
-            "Kaggle cannot be reached", where=HOST, found=str(error), allowed=by_hand(wanted, folder)
+            "Kaggle cannot be reached",
+            where=HOST,
+            found=reach.without_password(str(error)),
+            allowed=by_hand(wanted, folder),
         ) from error
     return hub
 
@@ -143,9 +146,11 @@ def _fetch(hub: ModuleType, wanted: KaggleSet, work: Path, folder: Path) -> str:
         # kagglehub raises its own classes, requests' and plain OSErrors; all of them mean the same to the user.
         except Exception as error:
             raise FvrecError(
-                "Kaggle did not hand out the files", where=wanted.link, found=f"{type(error).__name__}: {error}"[:500],
+                "Kaggle did not hand out the files",
+                where=wanted.link,
+                found=reach.without_password(f"{type(error).__name__}: {error}")[:500],
                 allowed=by_hand(wanted, folder),
-            ) from error  # fmt: skip
+            ) from error
     version = re.search(r"versions/(\d+)$", Path(place).as_posix())
     return version[1] if version else ""
 

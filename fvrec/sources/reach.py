@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,15 @@ def proxy_for(url: httpx.URL) -> str | None:
     if not found or proxy_bypass(url.netloc.decode("ascii")) or proxy_bypass(url.host):
         return None
     return found if "://" in found else f"http://{found}"
+
+
+def without_password(text: str) -> str:
+    """The text with who logs in struck from every address in it, for messages and logs.
+
+    >>> without_password("http://me:secret@proxy:3128 refused")
+    'http://***@proxy:3128 refused'
+    """
+    return re.sub(r"(?<=//)[^/\s]*@", "***@", text)
 
 
 def public(address: str) -> bool:
@@ -94,7 +104,10 @@ class Routed(httpx.BaseTransport):
         try:
             return httpx.HTTPTransport(verify=self._verify, limits=self._limits, proxy=proxy)
         except (ValueError, httpx.InvalidURL, ImportError) as error:
-            raise FvrecError("the environment's proxy cannot be used", where=proxy, found=str(error)) from error
+            where = None if proxy is None else without_password(proxy)
+            raise FvrecError(
+                "the environment's proxy cannot be used", where=where, found=without_password(str(error))
+            ) from error
 
 
 def _wrapped(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:

@@ -31,8 +31,6 @@ from fvrec.records import utc_now
 from fvrec.sources import reach
 
 IMAGE_UNREACHABLE = "image_unreachable"
-FETCHED = ".fetched"
-"""Folder below the raw folder that holds the cache."""
 MAX_REDIRECTS = 5
 ATTEMPTS = 3
 SILENT_HOST = 8

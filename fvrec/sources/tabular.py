@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fvrec.artifacts import digest_file, digest_json, digest_listing
+from fvrec.config import FETCHED
 from fvrec.errors import FvrecError
 from fvrec.parallel import Progress
 from fvrec.records import Quarantined
@@ -22,7 +23,7 @@ from fvrec.sources.base import RawRow, has_file
 from fvrec.sources.dialect import Dialect, detect
 from fvrec.sources.folder import is_inside
 from fvrec.sources.mapping import MAPPING_FILE, TableMapping, fold, load_mapping, undecided
-from fvrec.sources.remote import FETCHED, FetchPolicy, ImageCache, is_address
+from fvrec.sources.remote import FetchPolicy, ImageCache, is_address
 from fvrec.sources.table import Line
 from fvrec.sources.tabular_rows import RowReader
 

@@ -3,7 +3,7 @@
 Layout of ``data/cache/features/<tower>-<digest>/``: append-only shards ``shard-NAME.npy`` (float16 ``[n, T, D]``) with
 ``shard-NAME.json`` (the n image hashes, an augmented view as ``HASH#VIEW``) written after it. A shard without its JSON
 is an interrupted write: ignored.
-Each name is drawn at random, so that no writer can replace another's shard.
+Each name is drawn at random, so that no writer can replace another's shard (``fvrec/vlm/shards.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from fvrec.artifacts import atomic_write, digest_bytes, staged
 from fvrec.errors import FvrecError
 from fvrec.vlm.pixels import load_pixels, view_of
+from fvrec.vlm.shards import INDEXES, index_of, new_shard, rows_of
 from fvrec.vlm.towers import Tower
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -44,7 +44,7 @@ class FeatureCache:
         self.directory = directory / f"{tower.name}-{tower.digest[:16]}"
         self._where: dict[str, tuple[int, int]] = {}
         self._shards: list[NDArray[np.float16]] = []
-        for index_file in sorted(self.directory.glob("shard-*.json")):
+        for index_file in sorted(self.directory.glob(INDEXES)):
             self._open_shard(index_file)
 
     def __contains__(self, sha256: object) -> bool:
@@ -104,16 +104,16 @@ class FeatureCache:
         return load_pixels(io.BytesIO(data), self.tower.image_size, where=file, view=view_of(sha256, view))
 
     def _write_shard(self, names: list[str], rows: NDArray[np.float16]) -> None:
-        shard = self.directory / f"shard-{uuid4().hex}.npy"
+        shard = new_shard(self.directory)
         with staged(shard) as temporary, temporary.open("wb") as file:
             np.save(file, rows)
-        index_file = shard.with_suffix(".json")
+        index_file = index_of(shard)
         atomic_write(index_file, json.dumps(names))
         self._open_shard(index_file)
 
     def _open_shard(self, index_file: Path) -> None:
         names = json.loads(index_file.read_text())
-        rows = np.load(index_file.with_suffix(".npy"), mmap_mode="r")
+        rows = np.load(rows_of(index_file), mmap_mode="r")
         expected = (len(names), self.tower.tokens, sum(self.tower.streams))
         if rows.shape != expected:
             raise FvrecError("damaged feature cache: delete it and run again", where=index_file, found=rows.shape)

@@ -5,16 +5,23 @@ Kaggle itself is not asked: a package named kagglehub that hands out a local fol
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
+import resource
 import subprocess
 import sys
 import tarfile
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
+import psutil
 import pytest
 
 from fvrec.errors import FvrecError
@@ -93,6 +100,35 @@ def test_bombs_broken_archives_and_other_files(tmp_path: Path) -> None:
         with pytest.raises(FvrecError, match=sentence):
             unpack(archive, tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+
+def _header(kind: bytes, size: int) -> bytes:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(("kind", "sentence"), [(tarfile.REGTYPE, "contents are out of proportion"),
+                                                (tarfile.GNUTYPE_LONGNAME, "a header .* is out of proportion"),
+                                                (tarfile.XHDTYPE, "a header .* is out of proportion")])  # fmt: skip
+@pytest.mark.parametrize("opener", [gzip.open, bz2.open, lzma.open])
+def test_a_compressed_tar_is_not_gone_through_to_find_out_that_it_is_a_bomb(
+    tmp_path: Path, kind: bytes, sentence: str, opener: Callable[..., IO[bytes]]
+) -> None:
+    """2 GiB of zeros would take seconds to unpack and, as a name, as much memory; here the sizes are only announced."""
+    size = 2 << 30
+    with opener(tmp_path / "bomb.tar.x", "wb") as file:
+        file.write(_header(kind, size) + bytes(1 << 16))
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    started, room = time.process_time(), psutil.Process().memory_info().vms + (1 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (room, hard))
+    try:
+        with pytest.raises(FvrecError, match=sentence):
+            unpack(tmp_path / "bomb.tar.x", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert time.process_time() - started < 5
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_size_that_lies_is_not_believed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from fvrec.artifacts import Manifest, atomic_write, digest_file
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
-from fvrec.records import Metric
+from fvrec.records import Metric, utc_now
 
 pytestmark = pytest.mark.usefixtures("prefect_home")
 
@@ -229,6 +230,58 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(bench: Bench) -> None:
     assert [(run.run_id == "killed", run.status) for run in warehouse.runs()] == [(True, "failed"), (False, "complete")]
     assert warehouse.metrics(run_id="killed") == []
     assert [path.name for path in bench.settings.models.iterdir()] == ["first"]
+
+
+def test_a_clock_that_was_set_back_does_not_make_an_old_run_the_newest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from warehouse.read import Warehouse
+
+    first = bench.stage()(bench.settings)
+    yesterday = utc_now() - timedelta(days=1)
+    monkeypatch.setattr("tasks.context.utc_now", lambda: yesterday)
+    bench.text, bench.size = "later", 2
+    second = bench.stage()(bench.settings)
+    warehouse = Warehouse(bench.settings.database)
+    newest = warehouse.latest_run("first", "embedded", "smoke")
+    assert newest is not None
+    assert newest.run_id == second.run_id
+    assert [run.run_id for run in warehouse.runs()] == [first.run_id, second.run_id]
+    assert [row.value for row in warehouse.metrics(stage="first")] == [len("later")]
+
+
+def test_what_killed_runs_left_anywhere_is_swept_and_told(bench: Bench) -> None:
+    settings = bench.settings
+    bench.stage()(settings)
+    caches = settings.cache / "features" / "lite0-0123456789abcdef"
+    left = [
+        settings.processed / ".partial-.partial-items.jsonl-0123abcd-89abcdef",
+        settings.logs / ".partial-first_commands.txt-0123abcd",
+        settings.resume / "lora" / ".partial-run.json-0123abcd",
+        settings.models / ".partial-base-0123abcd" / "model.safetensors",
+        settings.source_manifest.with_name(".partial-kaggle_manifest.json-0123abcd"),
+        caches / "shard-0123456789abcdef0123456789abcdef.npy",
+        settings.warehouse_dir / "snapshot-20260101T000000Z-000001.partial",
+    ]
+    kept = [
+        caches / "shard-fedcba9876543210fedcba9876543210.npy",
+        caches / "shard-fedcba9876543210fedcba9876543210.json",
+        settings.data / "raw" / "myntra" / ".partial-mine-0123abcd",
+        settings.root / ".partial-notes.txt-0123abcd",
+        settings.processed / ".partial-mine",
+    ]
+    for path in (*left, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    assert bench.stage()(settings).reused
+    assert [path for path in left if path.exists()] == []
+    assert [path for path in kept if not path.exists()] == []
+    assert not (settings.models / ".partial-base-0123abcd").exists()
+    told = {line.split(" ", 1)[1] for line in (settings.logs / "leftovers.txt").read_text().splitlines()}
+    expected = {
+        path.relative_to(settings.root).as_posix() for path in left if path.parent.name != ".partial-base-0123abcd"
+    }
+    assert told == expected | {"outputs/models/.partial-base-0123abcd"}
 
 
 def test_a_second_process_does_not_run_in_the_same_root(bench: Bench) -> None:

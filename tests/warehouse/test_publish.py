@@ -1,7 +1,9 @@
-"""A snapshot is whole, the switch is atomic, old ones go, and whoever reads one keeps it."""
+"""A snapshot is whole, the switch is atomic, old ones go when nobody reads them."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def test_a_snapshot_is_the_whole_live_database(live: Path, snapshot: Path, make_
     assert sorted(path.name for path in live.parent.glob("*.wal")) == []
 
 
-def test_a_reader_keeps_its_snapshot_while_the_next_is_published(
+def test_a_snapshot_that_is_read_stays_until_nobody_reads_it(
     live: Path, snapshot: Path, make_item: Callable[..., Item]
 ) -> None:
     write.save_items(live, "shop", [make_item("old")], [])
@@ -37,10 +39,34 @@ def test_a_reader_keeps_its_snapshot_while_the_next_is_published(
     with reading(snapshot) as connection:
         for name in ("new", "newer", "newest"):
             write.save_items(live, "shop", [make_item(name)], [])
-            publish(live, snapshot, keep=1)
-        assert not first.exists()
+            newest = publish(live, snapshot, keep=1)
+        assert sorted(live.parent.glob("snapshot-*")) == [first, newest]
         assert connection.execute("SELECT item_id FROM items").fetchall() == [("old",)]
         assert [item.item_id for item in Warehouse(snapshot).items("shop")] == ["newest"]
+    newest = publish(live, snapshot, keep=1)
+    assert sorted(live.parent.glob("snapshot-*")) == [newest]
+
+
+READ = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1], read_only=True)
+print("ready", flush=True); sys.stdin.read()
+"""
+
+
+def test_a_snapshot_that_another_program_reads_stays_too(live: Path, snapshot: Path) -> None:
+    migrate(live)
+    first = publish(live, snapshot)
+    command = [sys.executable, "-c", READ, str(first)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+        second = publish(live, snapshot, keep=1)
+        assert sorted(live.parent.glob("snapshot-*")) == [first, second]
+        assert first.stat().st_mode & 0o222 == 0
+        reader.communicate()
+    third = publish(live, snapshot, keep=1)
+    assert sorted(live.parent.glob("snapshot-*")) == [third]
 
 
 def test_only_the_last_snapshots_stay(live: Path, snapshot: Path) -> None:
