@@ -27,7 +27,7 @@ from fvrec.rl.train import TrainedPolicy
 from fvrec.schema import SCHEMA_VERSION
 
 WEIGHTS_FILE, DESCRIPTION_FILE = "policy.safetensors", "policy.json"
-FORMAT = "fvrec-list-policy-2"
+FORMAT = "fvrec-list-policy-3"
 _COUNTS = ("hidden", "list_length", "seed", "timesteps")
 _PARTS = {"reward": RewardConfig, "feedback": FeedbackConfig, "reader": ReaderConfig}
 

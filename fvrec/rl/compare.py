@@ -19,7 +19,7 @@ from fvrec.rl.train import TrainedPolicy
 
 TRADE_OFFS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Of the four diversifiers, 1 for all relevance; the policy is swept over as many points."""
-SWEPT_WEIGHTS = (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6)
+SWEPT_WEIGHTS = (0.0, 0.01, 0.03, 0.08, 0.12, 0.17, 0.23, 0.3, 0.45, 0.6)
 """Lambda = mu."""
 HYPERVOLUME_BELOW = 0.1
 """The reference point lies so far below Base's NDCG, at ILD 0."""

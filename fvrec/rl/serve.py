@@ -146,7 +146,7 @@ class Feed:
 
 def best_of(network: SetNetwork, features: ListFeatures) -> NDArray[np.int64]:
     """``[B]``: the available candidate with the largest gain by the policy."""
-    gains, _ = network.gains(torch.from_numpy(features.observe()))
+    gains = network.gains(torch.from_numpy(features.observe()))
     return gains.masked_fill(~torch.from_numpy(features.available), -torch.inf).argmax(dim=-1).numpy()
 
 

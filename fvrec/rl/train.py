@@ -23,7 +23,8 @@ from fvrec.config import RlBudget
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import CurvePoint
 from fvrec.rl.bank import Bank
-from fvrec.rl.cloning import clone, fit_marginals, warm_critic
+from fvrec.rl.coaching import CoachedVecEnv
+from fvrec.rl.cloning import clone, fit_marginals, scale_inputs, warm_critic
 from fvrec.rl.env import EnvConfig
 from fvrec.rl.items import ItemTable, split_items
 from fvrec.rl.playing import mean_reward
@@ -63,6 +64,7 @@ class PpoConfig:
     warm: str = "both"
     warm_epochs: int = 6
     warm_lr: float = 3e-3
+    sharpness: float = 100.0
     bank: int = 1536
     rounds: int = 8
     target_kl: float | None = None
@@ -211,7 +213,7 @@ class _Run:
     def train(
         self, bank: Bank, judged: Bank, resume: Path | None, fresh: Callable[[int], Bank]
     ) -> tuple[SetNetwork, list[CurvePoint], int]:
-        ppo, vec_env = self._ppo, ListVecEnv(bank, self._ppo.num_envs, self._env)
+        ppo, vec_env = self._ppo, CoachedVecEnv(bank, self._ppo.num_envs, self._env)
         model = self._model(vec_env)
         network = cast(SetPolicy, model.policy).network
         identity = f"{ppo}|{self._policy}|{self._env}|{self._seed}|{self._total}"
@@ -235,6 +237,7 @@ class _Run:
 
     def _warm_start(self, network: SetNetwork, bank: Bank) -> None:
         ppo, env = self._ppo, self._env
+        scale_inputs(network, bank, env, seed=self._seed)
         for name, fit in (("marginals", fit_marginals), ("clone", clone)):
             if ppo.warm in (name, "both") and not (name == "clone" and env.feedback):
                 fit(network, bank, env, epochs=ppo.warm_epochs, lr=ppo.warm_lr, seed=self._seed)

@@ -127,15 +127,13 @@ def test_a_policy_that_is_worse_than_chance_is_stopped(val_items: ItemTable) -> 
 
 
 class Blind(SetNetwork):
-    def gains(self, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        gains, context = super().gains(candidates)
-        return torch.zeros_like(gains), context
+    def gains(self, candidates: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(super().gains(candidates))
 
 
 class Contrary(SetNetwork):
-    def gains(self, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        gains, context = super().gains(candidates)
-        return -gains, context
+    def gains(self, candidates: torch.Tensor) -> torch.Tensor:
+        return -super().gains(candidates)
 
 
 def as_trained(network: SetNetwork) -> TrainedPolicy:
