@@ -1,7 +1,7 @@
 """Less noise for training: the reward shaped by what only the simulation knows. The best policy stays the same.
 
-How well a list can do is mostly a matter of the user and the pool, and when a user leaves is mostly luck. Neither can be
-told from an observation, so both are noise to a critic. The potential below knows the truth.
+How well a list can do is mostly a matter of the user and the pool, and when a user leaves is mostly luck. An
+observation tells neither, so both are noise to a critic. The potential below knows the truth.
 """
 
 from __future__ import annotations

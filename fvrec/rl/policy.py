@@ -79,7 +79,10 @@ class SetNetwork(nn.Module):
 
 
 class Critic(nn.Module):
-    """``[B, N, F]``, scaled and as it is -> value ``[B]``. Layers of its own: fitting returns must not move what the actor reads."""
+    """``[B, N, F]``, scaled and as it is -> value ``[B]``.
+
+    Its layers are its own: fitting returns must not move what the actor reads.
+    """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()

@@ -53,6 +53,11 @@ class PolicyRanker:
         self.redundancy, self.novelty = clamped(redundancy, "redundancy"), clamped(novelty, "novelty")
         self._network, self._reader, self._swaps = network.eval(), reader, swaps
 
+    @property
+    def network(self) -> SetNetwork:
+        """What scores the candidates."""
+        return self._network
+
     def at(self, *, redundancy: float | None = None, novelty: float | None = None) -> Self:
         """The same policy at another trade-off; None leaves a weight as it is."""
         return type(self)(

@@ -23,15 +23,15 @@ from fvrec.config import RlBudget
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import CurvePoint
 from fvrec.rl.bank import Bank
-from fvrec.rl.coaching import CoachedVecEnv
 from fvrec.rl.cloning import clone, fit_marginals, scale_inputs, warm_critic
+from fvrec.rl.coaching import CoachedVecEnv
 from fvrec.rl.env import EnvConfig
 from fvrec.rl.items import ItemTable, split_items
 from fvrec.rl.playing import mean_reward
 from fvrec.rl.policy import PolicyConfig, SetNetwork, SetPolicy
 from fvrec.rl.reader import Reader, ReaderConfig, fit_reader
 from fvrec.rl.requests import Request, RequestSampler, RequestSource
-from fvrec.rl.resume import Progressed, load_progress, save_progress
+from fvrec.rl.resume import LEARNING, Progressed, load_progress, save_progress
 from fvrec.rl.reward import list_reward
 from fvrec.rl.serve import PolicyRanker
 from fvrec.rl.users import sample_population
@@ -49,6 +49,8 @@ TRAIN_SHARE = 0.75
 class PpoConfig:
     """How PPO learns. A rollout is ``num_envs`` lists, one whole episode each, times ``lists_per_rollout``.
 
+    sharpness: how strongly a choice while PPO learns leans to the larger gain. At 20 lists are so random that PPO
+    learns little but to be less so, which the best candidate at work does not need.
     warm: ``none``, ``clone``, ``marginals`` or ``both`` before PPO, ``warm_epochs`` passes over ``bank`` requests each.
     rounds: how often the policy is judged (and may be resumed). reader: fit one, or take pools at their word.
     """
@@ -85,7 +87,8 @@ class PpoConfig:
 class TrainedPolicy:
     """A trained network with its reader, what it was trained for and how its mean reward per list grew.
 
-    source: the catalogue that its items came from; empty where that was not said.
+    source: the catalogue that its items came from; empty where that was not said. diagnostics: after each round its
+    judgement, the KL divergence of the last update, the entropy, and what the critic explained of the returns.
     """
 
     network: SetNetwork
@@ -96,6 +99,7 @@ class TrainedPolicy:
     learning_curve: tuple[CurvePoint, ...]
     reader: Reader | None = None
     source: str = ""
+    diagnostics: tuple[CurvePoint, ...] = ()
 
     def ranker(
         self, *, redundancy: float | None = None, novelty: float | None = None, swaps: int = 0, name: str = "rl"
@@ -196,7 +200,9 @@ def train_on(
         judged = Bank.draw(judge or source, max(64, ppo.bank // 4), seed=seed + 1, reader=reader)
         run = _Run(ppo, policy, env, seed, timesteps, progress)
         network, points, done = run.train(bank, judged, resume, fresh)
-    return TrainedPolicy(network.eval(), policy, env, seed, done, tuple(points), reader)
+    curve = tuple(point for point in points if point.curve == LEARNING)
+    told = tuple(point for point in points if point.curve != LEARNING)
+    return TrainedPolicy(network.eval(), policy, env, seed, done, curve, reader, diagnostics=told)
 
 
 class _Run:
@@ -221,19 +227,25 @@ class _Run:
         if state is None:
             self._warm_start(network, bank)
             state = Progressed(0, [], -np.inf, {})
-            state.note(mean_reward(network, judged, self._env), network)
+            self._judge(network, judged, 0, state)
+        network.log_sharpness.requires_grad_(False)
         rounds = min(ppo.rounds, self._rollouts)
         shares = [len(part) for part in np.array_split(np.arange(self._rollouts), rounds)]
         for number in range(state.rounds, rounds):
             if number:
                 vec_env.set_bank(fresh(number))
             self._round(model, vec_env, number, shares, state)
-            state.note(mean_reward(network, judged, self._env), network)
+            self._judge(network, judged, sum(shares[: number + 1]) * self._total // self._rollouts, state)
             state.rounds = number + 1
             if resume:
                 save_progress(resume, model.policy, identity, state)
         network.load_state_dict(state.best)
         return network, state.points, self._total
+
+    def _judge(self, network: SetNetwork, judged: Bank, steps: int, state: Progressed) -> None:
+        earned = mean_reward(network, judged, self._env)
+        state.note(earned, network)
+        state.points.append(CurvePoint("rl", "policy_judged", float(steps), earned))
 
     def _warm_start(self, network: SetNetwork, bank: Bank) -> None:
         ppo, env = self._ppo, self._env
@@ -242,6 +254,8 @@ class _Run:
             if ppo.warm in (name, "both") and not (name == "clone" and env.feedback):
                 fit(network, bank, env, epochs=ppo.warm_epochs, lr=ppo.warm_lr, seed=self._seed)
         warm_critic(network, bank, env, epochs=max(1, ppo.warm_epochs // 2), lr=ppo.warm_lr, seed=self._seed)
+        with torch.no_grad():
+            network.log_sharpness.fill_(float(np.log(ppo.sharpness)))
 
     def _round(
         self, model: MaskablePPO, vec_env: ListVecEnv, number: int, shares: list[int], state: Progressed
@@ -257,8 +271,15 @@ class _Run:
         vec_env.seed(self._seed * 100_003 + number * 1009)
         model._last_obs = None  # a round starts with fresh episodes, as it does after an interruption
         recorder = _Recorder(before, self._total, self._progress)
-        model.learn(steps, callback=recorder, reset_num_timesteps=True)
+        model.learn(steps, callback=recorder, log_interval=None, reset_num_timesteps=True)
         state.points += recorder.points
+        told = model.logger.name_to_value
+        for name, value in (
+            ("policy_kl", told["train/approx_kl"]),
+            ("policy_entropy", -told["train/entropy_loss"]),
+            ("policy_explained_variance", told["train/explained_variance"]),
+        ):
+            state.points.append(CurvePoint("rl", name, float(before + steps), float(value)))
 
     def _model(self, vec_env: ListVecEnv) -> MaskablePPO:
         ppo = self._ppo
@@ -334,7 +355,7 @@ class _Recorder(BaseCallback):
     def _on_rollout_end(self) -> None:
         done = self._before + self.num_timesteps
         if self._returns:
-            self.points.append(CurvePoint("rl", "policy_learning", float(done), float(np.mean(self._returns))))
+            self.points.append(CurvePoint("rl", LEARNING, float(done), float(np.mean(self._returns))))
         self._returns.clear()
         if self._report is not None:
             self._report(min(done, self._total), self._total)

@@ -20,7 +20,7 @@ from fvrec.rl.train import PpoConfig, TrainedPolicy, check, check_trained, reque
 from fvrec.rl.users import sample_users
 
 PLAIN = RewardConfig(redundancy=0.0, novelty=0.0)
-SMALL = PpoConfig(num_envs=32, warm="none", bank=256, rounds=2)
+SMALL = PpoConfig(num_envs=32, warm="none", bank=256, rounds=2, sharpness=20.0)
 
 
 class WorseLooksBetter:
