@@ -150,7 +150,9 @@ def _worked(data: ReportData) -> list[WorkedList]:
 
 def rl_report(data: ReportData) -> str:
     """Base, MMR, greedy, RL and random order: metrics with intervals, paired differences, the trade-off."""
-    rows = data.of_stage("rl")
+    of_stage = data.of_stage("rl")
+    rows = [row for row in of_stage if not row.mode]
+    feed = [row for row in of_stage if row.mode == "feed"]
     paired = [row for row in rows if row.metric.endswith(DIFFERENCE)]
     over_start = [row for row in choose(paired, "true_reward_difference") if row.params.get("against") == "greedy"]
     levels = [row for row in rows if not row.metric.endswith(DIFFERENCE)]
@@ -161,6 +163,8 @@ def rl_report(data: ReportData) -> str:
         sliced=pivot([row for row in levels if row.slice], row=("metric", "slice"), column="strategy"),
         paired=pivot(paired, row=("strategy", "metric"), column="params"),
         over_start=over_start,
+        feed=pivot([row for row in feed if not row.metric.endswith(DIFFERENCE)], row="metric", column="strategy"),
+        feed_gains=[row for row in feed if row.metric.endswith(DIFFERENCE)],
         curves=_curves(data.curves, "rl"),
     )
 

@@ -14,7 +14,10 @@ from fvrec.errors import FvrecError
 from fvrec.records import CurvePoint, Metric, Ranking
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
+from fvrec.rl.bank import Bank
+from fvrec.rl.feeds import adaptive_greedy, replanning
 from fvrec.rl.items import ItemTable
+from fvrec.rl.playing import by_network, play
 from fvrec.rl.reader import Reader
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
@@ -26,6 +29,7 @@ from fvrec.stats import Interval, bootstrap_mean, paired_difference
 
 MMR_TRADE_OFFS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 RANKINGS_KEPT = 10
+FEED_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,9 @@ def evaluate_policy(
         val_items, sample_population(val_items, n=budget.test_users, split="val", seed=seed), budget, seed
     )
     population = sample_population(test_items, n=budget.test_users, split="test", seed=seed, source=source)
+    requests = _requests(test_items, population, budget, seed)
     evaluation = evaluate(
-        _requests(test_items, population, budget, seed),
+        requests,
         policy=trained.ranker(),
         mmr=tune_mmr(tuning, k, reward),
         reader=trained.reader,
@@ -75,7 +80,44 @@ def evaluate_policy(
         source=source,
         preset=preset,
     )
-    return replace(evaluation, population=population)
+    metrics = evaluation.metrics
+    if trained.feed is not None:
+        common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
+        metrics += tuple(evaluate_feed(trained.feed, requests, {**common, "mode": "feed"}))
+    return replace(evaluation, metrics=metrics, population=population)
+
+
+def evaluate_feed(trained: TrainedPolicy, requests: Sequence[Request], common: Mapping[str, Any]) -> list[Metric]:
+    """The policy for feeds against feeds that search on the same posterior: true reward until the user leaves.
+
+    Every feed meets the same luck, ``FEED_REPEATS`` times over.
+    """
+    k, reward = trained.env.list_length, trained.env.reward
+    bank, env = Bank.of(requests, trained.reader), replace(trained.env, vary=False)
+    feeders = {
+        "rl": by_network(trained.network),
+        "adaptive_greedy": adaptive_greedy(bank, reward, k),
+        "replanning": replanning(bank, reward, k),
+    }
+    earned = {
+        name: np.mean([play(bank, env, feeder, seed=repeat).reward for repeat in range(FEED_REPEATS)], axis=0)
+        for name, feeder in feeders.items()
+    }
+    levels = [
+        _metric("true_reward", bootstrap_mean(values, seed=common["seed"]), common, name, {})
+        for name, values in earned.items()
+    ]
+    gains = [
+        _metric(
+            "true_reward_difference",
+            paired_difference(earned["rl"], earned[name], seed=common["seed"]),
+            common,
+            "rl",
+            {"against": name},
+        )
+        for name in ("adaptive_greedy", "replanning")
+    ]
+    return levels + gains
 
 
 def evaluate(

@@ -26,6 +26,7 @@ from fvrec.rl.bank import Bank
 from fvrec.rl.cloning import clone, fit_marginals, scale_inputs, warm_critic
 from fvrec.rl.coaching import CoachedVecEnv
 from fvrec.rl.env import EnvConfig
+from fvrec.rl.feedback import FeedbackConfig
 from fvrec.rl.items import ItemTable, split_items
 from fvrec.rl.playing import mean_reward
 from fvrec.rl.policy import PolicyConfig, SetNetwork, SetPolicy
@@ -33,7 +34,7 @@ from fvrec.rl.reader import Reader, ReaderConfig, fit_reader
 from fvrec.rl.requests import Request, RequestSampler, RequestSource
 from fvrec.rl.resume import LEARNING, Progressed, load_progress, save_progress
 from fvrec.rl.reward import list_reward
-from fvrec.rl.serve import PolicyRanker
+from fvrec.rl.serve import Feeder, PolicyRanker
 from fvrec.rl.users import sample_population
 from fvrec.rl.vec_env import ListVecEnv
 from fvrec.stats import paired_difference
@@ -88,7 +89,8 @@ class TrainedPolicy:
     """A trained network with its reader, what it was trained for and how its mean reward per list grew.
 
     source: the catalogue that its items came from; empty where that was not said. diagnostics: after each round its
-    judgement, the KL divergence of the last update, the entropy, and what the critic explained of the returns.
+    judgement, the KL divergence of the last update, the entropy, and what the critic explained of the returns. feed:
+    the policy for feeds that goes with it, on the same reader.
     """
 
     network: SetNetwork
@@ -100,6 +102,7 @@ class TrainedPolicy:
     reader: Reader | None = None
     source: str = ""
     diagnostics: tuple[CurvePoint, ...] = ()
+    feed: TrainedPolicy | None = None
 
     def ranker(
         self, *, redundancy: float | None = None, novelty: float | None = None, swaps: int = 0, name: str = "rl"
@@ -113,6 +116,7 @@ class TrainedPolicy:
             novelty=reward.novelty if novelty is None else novelty,
             swaps=swaps,
             name=name,
+            feeder=None if self.feed is None else Feeder(self.feed.network, self.feed.env.feedback),
         )
 
 
@@ -141,18 +145,20 @@ def train_policy(
     env = env or EnvConfig(list_length=budget.list_length, vary=True)
     with isolated_torch():
         reader = _fit_reader(own, train, ppo, seed)
-    trained = train_on(
-        train,
-        env=env,
-        timesteps=budget.timesteps,
-        seed=seed,
-        ppo=ppo,
-        progress=progress,
-        reader=reader,
-        judge=judge,
-        resume=resume,
-    )
-    return replace(trained, source=source)
+    shared: dict[str, Any] = {"seed": seed, "progress": progress, "reader": reader, "judge": judge}
+    trained = train_on(train, env=env, timesteps=budget.timesteps, ppo=ppo, resume=resume, **shared)
+    feed = None
+    if budget.feed_timesteps and env.feedback is None:
+        feed = train_on(
+            train,
+            env=replace(env, feedback=FeedbackConfig()),
+            timesteps=budget.feed_timesteps,
+            ppo=replace(PpoConfig.sized(budget.feed_timesteps), warm="marginals"),
+            resume=resume / "feed" if resume else None,
+            **shared,
+        )
+        feed = replace(feed, source=source)
+    return replace(trained, source=source, feed=feed)
 
 
 def training_split(items: ItemTable, budget: RlBudget, *, seed: int) -> tuple[ItemTable, ItemTable]:
