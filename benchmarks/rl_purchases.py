@@ -89,14 +89,15 @@ class Matched:
         return np.concatenate([one.known, one.later])
 
     def rows(self, one: Customer, rng: np.random.Generator) -> NDArray[np.int64]:
-        """``[POOL]`` candidates in random order: the later purchases, and for each as many of like popularity."""
-        mine = np.isin(self._product, self._product[self._all(one)])
-        band = np.floor(np.log2(1.0 + self._popularity)).astype(int)
-        own = np.floor(np.log2(np.maximum(self._popularity[one.later], 1))).astype(int)  # the others' purchases
-        chosen = list(one.later[: POOL // 2])
-        for number, level in zip(_shares(POOL - len(chosen), len(chosen)), own[: len(chosen)].tolist(), strict=True):
-            free = np.setdiff1d(np.flatnonzero(~mine & (band == level)), chosen)
-            chosen += rng.choice(free, size=number, replace=False).tolist()
+        """``[POOL]`` candidates in random order: the later purchases, and for each the nearest in popularity."""
+        free = rng.permutation(np.flatnonzero(~np.isin(self._product, self._product[self._all(one)])))
+        chosen = one.later[: POOL // 2].tolist()
+        others = self._popularity[one.later] - 1  # one of its buyers is this customer
+        for number, bought in zip(_shares(POOL - len(chosen), len(chosen)), others.tolist(), strict=False):
+            apart = np.abs(np.log1p(self._popularity[free]) - np.log1p(bought))
+            nearest = np.argsort(apart, kind="stable")[:number]
+            chosen += free[nearest].tolist()
+            free = np.delete(free, nearest)
         return rng.permutation(np.array(chosen))
 
 

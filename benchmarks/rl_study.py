@@ -73,7 +73,7 @@ class World:
             for part, (table, split) in enumerate(zip(tables, splits, strict=True))
         )
         rng = np.random.default_rng([seed, 1])
-        shown = [self.train.sample(rng) for _ in range(2000)]
+        shown = [self.train.sample(rng) for _ in range(2 * users)]
         with isolated_torch():
             self.reader = fit_reader(tables[0], shown, seed=seed)
             self.supervised = fit_reader(tables[0], shown, seed=seed, config=ReaderConfig(denoise=False))
@@ -92,7 +92,7 @@ class World:
             self._sampler(table, "train", 4 * self.users, self.seed + 7),
             np.random.default_rng([self.seed, 2]),
         )
-        shown = [sampler.sample(rng) for _ in range(8000)]
+        shown = [sampler.sample(rng) for _ in range(8 * self.users)]
         with isolated_torch():
             return fit_reader(table, shown, seed=self.seed, config=ReaderConfig(hidden=96, item_epochs=800))
 
@@ -100,13 +100,13 @@ class World:
         return Bank.of(self.val_requests if part == "val" else self.test_requests, reader)
 
 
-def ppo(**changes: Any) -> PpoConfig:
-    return PpoConfig(**{"bank": 1536, "warm_epochs": 8, **changes})
+def ppo(world: World, **changes: Any) -> PpoConfig:
+    return PpoConfig(**{"bank": min(1536, 2 * world.users), "warm_epochs": 8, **changes})
 
 
-def only_warm(warm: str) -> PpoConfig:
+def only_warm(world: World, warm: str) -> PpoConfig:
     """What a policy is before reinforcement: one list of PPO at a rate that moves nothing."""
-    return ppo(warm=warm, learning_rate=1e-9, num_envs=1, lists_per_rollout=1, rounds=1)
+    return ppo(world, warm=warm, learning_rate=1e-9, num_envs=1, lists_per_rollout=1, rounds=1)
 
 
 def list_study(world: World, steps: int) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def list_study(world: World, steps: int) -> dict[str, Any]:
     env = EnvConfig(K, vary=True)
     began = time.process_time()
     trained = train_on(
-        world.train, env=env, timesteps=steps, seed=world.seed, ppo=ppo(), reader=world.reader, judge=world.judge
+        world.train, env=env, timesteps=steps, seed=world.seed, ppo=ppo(world), reader=world.reader, judge=world.judge
     )
     cpu = time.process_time() - began
     starts = {
@@ -135,7 +135,7 @@ def list_study(world: World, steps: int) -> dict[str, Any]:
             env=env,
             timesteps=1,
             seed=world.seed,
-            ppo=only_warm(warm),
+            ppo=only_warm(world, warm),
             reader=world.reader,
             judge=world.judge,
         )
@@ -208,7 +208,7 @@ def known_study(world: World, steps: int) -> dict[str, Any]:
     train, judge, test = (KnownSource(part) for part in (world.train, world.judge, world.test))
     began = time.process_time()
     trained = train_on(
-        train, env=EnvConfig(K, reward), timesteps=steps, seed=world.seed, ppo=ppo(), reader=world.reader,
+        train, env=EnvConfig(K, reward), timesteps=steps, seed=world.seed, ppo=ppo(world), reader=world.reader,
         judge=judge,
     )  # fmt: skip
     cpu = time.process_time() - began
@@ -292,13 +292,13 @@ def feed_study(world: World, steps: int, kind: Any) -> dict[str, Any]:
         env=env,
         timesteps=steps,
         seed=world.seed,
-        ppo=ppo(warm="marginals"),
+        ppo=ppo(world, warm="marginals"),
         reader=world.reader,
         judge=world.judge,
     )
     cpu = time.process_time() - began
     start = train_on(
-        world.train, env=env, timesteps=1, seed=world.seed, ppo=only_warm("marginals"), reader=world.reader,
+        world.train, env=env, timesteps=1, seed=world.seed, ppo=only_warm(world, "marginals"), reader=world.reader,
         judge=world.judge,
     )  # fmt: skip
     bank = world.bank("test", world.reader)
