@@ -76,7 +76,8 @@ def user_of_purchases(
     """
     every = items.true_values[np.concatenate([known, later])]
     taste = PRIOR_STRENGTH * items.value_share + _count_values(every, np.ones(every.shape))
-    return User(user_id, source, split, table_to_weights(taste), table_to_weights(_estimate(items, known)))
+    estimate = _estimate(items, known.astype(np.int64))
+    return User(user_id, source, split, table_to_weights(taste), table_to_weights(estimate))
 
 
 def match_table(weights: Mapping[str, Mapping[str, float]]) -> NDArray[np.float32]:
