@@ -106,7 +106,10 @@ def _hypervolumes(seeds: Sequence[Row]) -> dict[str, Row]:
         }
         draws = [np.arange(len(base)), *(rng.integers(len(base), size=len(base)) for _ in range(RESAMPLES))]
         parts.append(
-            {name: np.array([sweep_hypervolumes(*pair, base, rows) for rows in draws]) for name, pair in sweeps.items()}
+            {
+                name: np.array([sweep_hypervolumes(ndcg, ild, base, rows) for rows in draws])
+                for name, (ndcg, ild) in sweeps.items()
+            }
         )
     means = {name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]}
     found = {}

@@ -18,7 +18,9 @@ from fvrec.report_tables import choose
 LISTS, TRADE_OFFS = "rl_report_lists.png", "rl_report_curves.png"
 SIDE_BY_SIDE = ("base_rank", "mmr", "denoised_swap", "rl")
 USERS_SHOWN = 10
-_SIDE, _DPI = 72, 110
+UNLEARNT = frozenset({"base_rank", "mmr", "msd", "dpp", "ssd", "random"})
+"""Rankers that learn nothing: to lose to them says that what was learnt does not hold."""
+_SIDE, _DPI = 56, 100
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Verdicts:
     wins: tuple[str, ...]
     ties: tuple[str, ...]
     losses: tuple[str, ...]
+
+    @property
+    def unlearnt(self) -> tuple[str, ...]:
+        """The rankers without any learning that the policy loses to."""
+        return tuple(name for name in self.losses if name in UNLEARNT)
 
 
 def verdicts(rows: Sequence[Metric]) -> Verdicts:
@@ -83,6 +90,7 @@ def lists_sheet(lists: Mapping[str, Mapping[str, Sequence[str]]], items: Mapping
     longest = max((len(chosen) for *_, chosen in rows), default=1)
     figure = Figure(figsize=(0.8 * longest + 1.6, 0.85 * max(len(rows), 1)))
     panels = figure.subplots(max(len(rows), 1), 1, squeeze=False).ravel()
+    figure.subplots_adjust(left=0.12, right=0.99, top=0.99, bottom=0.01)
     for axes in panels:
         axes.set(xticks=[], yticks=[])
         axes.set_frame_on(False)

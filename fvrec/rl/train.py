@@ -42,6 +42,8 @@ from fvrec.stats import paired_difference
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 SANITY_SAMPLES = 30
+_NEVER = 1_000_000
+"""More rollouts than a round has: the logger keeps what the last update said of itself, and prints nothing."""
 TRAIN_SHARE = 0.75
 """Of the items that training is given; the others choose the checkpoint."""
 
@@ -277,7 +279,7 @@ class _Run:
         vec_env.seed(self._seed * 100_003 + number * 1009)
         model._last_obs = None  # a round starts with fresh episodes, as it does after an interruption
         recorder = _Recorder(before, self._total, self._progress)
-        model.learn(steps, callback=recorder, log_interval=None, reset_num_timesteps=True)
+        model.learn(steps, callback=recorder, log_interval=_NEVER, reset_num_timesteps=True)
         state.points += recorder.points
         told = model.logger.name_to_value
         for name, value in (

@@ -26,6 +26,8 @@ def test_an_interval_on_one_side_of_zero_decides_and_the_oracle_is_no_rival() ->
         gain("ssd", 0.1, 0.2, strategy="greedy"),
     ]
     assert verdicts(rows) == Verdicts(("mmr",), ("denoised_swap",), ("rl_swap",))
+    assert verdicts(rows).unlearnt == ()
+    assert verdicts([*rows, gain("base_rank", -0.2, -0.1)]).unlearnt == ("base_rank",)
 
 
 def ranked(user: str, strategy: str, *items: str) -> list[Ranking]:
