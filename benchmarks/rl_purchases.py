@@ -1,6 +1,6 @@
 """Do the lists hold what customers of H&M bought next? Cross-fitted customers, popularity-matched negatives.
 
-    python -m benchmarks.rl_purchases --raw data/raw/hm --json PATH [--folds 3] [--steps 60000]
+    python -m benchmarks.rl_purchases --raw data/raw/hm --json PATH [--folds 3] [--steps 60000] [--bank 1024]
 
 Of each customer with at least four products the first three quarters are known to the rankers, the others are hidden
 among candidates that as many other customers bought. Reader and policy learn from the customers of the other folds.
@@ -113,16 +113,21 @@ def users_of(customers: list[Customer], items: ItemTable) -> list[User]:
 
 
 def ranked(
-    items: ItemTable, train: list[Customer], test: list[Customer], matched: Matched, *, steps: int, seed: int
+    items: ItemTable,
+    train: list[Customer],
+    test: list[Customer],
+    matched: Matched,
+    *,
+    ppo: PpoConfig,
+    steps: int,
+    seed: int,
 ) -> dict[str, NDArray[np.float64]]:
     """ranker -> NDCG@10 of each test customer, over ``REPEATS`` draws of negatives."""
     source = RequestSampler(items, users_of(train, items), POOL)
     rng = np.random.default_rng([seed, 1])
     with isolated_torch():
-        reader = fit_reader(items, [source.sample(rng) for _ in range(1500)], seed=seed)
-    trained = train_on(
-        source, env=EnvConfig(K, vary=True), timesteps=steps, seed=seed, ppo=PpoConfig(bank=1024), reader=reader
-    )
+        reader = fit_reader(items, [source.sample(rng) for _ in range(ppo.bank)], seed=seed)
+    trained = train_on(source, env=EnvConfig(K, vary=True), timesteps=steps, seed=seed, ppo=ppo, reader=reader)
     sampler = RequestSampler(items, users_of(test, items), POOL)
     found: dict[str, list[NDArray[np.float64]]] = {}
     for repeat in range(REPEATS):
@@ -187,6 +192,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60_000)
+    parser.add_argument("--bank", type=int, default=1024, help="requests that a fold trains on")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -199,7 +205,8 @@ def main() -> None:
     for number in range(arguments.folds):
         train = [one for one, its in zip(customers, fold, strict=True) if its != number]
         test = [one for one, its in zip(customers, fold, strict=True) if its == number]
-        scores = ranked(items, train, test, matched, steps=arguments.steps, seed=arguments.seed + number)
+        ppo = PpoConfig(bank=arguments.bank)
+        scores = ranked(items, train, test, matched, ppo=ppo, steps=arguments.steps, seed=arguments.seed + number)
         print(number, {name: round(float(values.mean()), 4) for name, values in scores.items()}, flush=True)
         for name, values in scores.items():
             parts.setdefault(name, []).append(values)
