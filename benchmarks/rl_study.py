@@ -1,11 +1,11 @@
-"""The full study of the list policy on drawn catalogues: five seeds, every baseline, sweeps, both modes.
+"""The full study of the list policy on drawn catalogues: some seeds, every baseline, sweeps, both modes.
 
-    python -m benchmarks.rl_study --json docs/results/rl.json [--report docs/results/rl.md] [--seeds 5] [--mode all]
+    python -m benchmarks.rl_study --json docs/results/rl.json [--seeds 5] [--mode list click dwell known]
 
-Train, val and test have items and users of their own; the world's habits are the same. Baselines, lambda and mu are
-chosen on val, the checkpoint on a quarter of the training items. Differences are paired; intervals are bootstraps over
-users (each user once a seed, all seeds together). ``--steps`` sets PPO's steps for a list, ``--feed-steps`` for a feed.
-What is finished is kept in ``--work`` (a folder) and not made again.
+Train, val and test have items and users of their own; the world's habits are the same. Baselines are tuned on val, the
+checkpoint is chosen on items and users of its own. Differences are paired; intervals are bootstraps over users (each
+user once a seed, all seeds together). ``--steps`` sets PPO's steps for a list, ``--feed-steps`` for a feed. What is
+finished is kept in ``--work`` (a folder) and not made again. Mode ``known``: rankers know relevance and attributes.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.rl_study_report import read_work, summarise, tables
 from fvrec.artifacts import atomic_write
 from fvrec.rl.bank import Bank
+from fvrec.rl.baselines import base_lists, problem_of, search_lists
 from fvrec.rl.compare import (
     SWEPT_WEIGHTS,
     TRADE_OFFS,
     at_weights,
+    best_of_samples,
     diversifier,
     judged,
     line_up,
@@ -36,11 +42,13 @@ from fvrec.rl.env import EnvConfig
 from fvrec.rl.feedback import FeedbackConfig
 from fvrec.rl.feeds import adaptive_greedy, open_loop, replanning
 from fvrec.rl.items import ItemTable
-from fvrec.rl.oracle import best_by_search, truth_of
+from fvrec.rl.oracle import best_by_search, optimum, truth_of
 from fvrec.rl.playing import by_network, play
 from fvrec.rl.reader import Reader, ReaderConfig, fit_reader
-from fvrec.rl.requests import RequestSampler
-from fvrec.rl.reward import RewardConfig
+from fvrec.rl.requests import Request, RequestSampler
+from fvrec.rl.reward import RewardConfig, list_rewards
+from fvrec.rl.scoring import score_lists
+from fvrec.rl.search import Problem, greedy, swap
 from fvrec.rl.serve import PolicyRanker
 from fvrec.rl.synthetic import synthetic_items
 from fvrec.rl.train import PpoConfig, isolated_torch, train_on
@@ -49,13 +57,15 @@ from fvrec.rl.users import sample_population
 K, POOL = 10, 50
 WEIGHTS_TRIED = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15)
 FEED_REPEATS = 3
+PROOF_NODES = 3000
+MODES = ("list", "click", "dwell", "known")
 
 
 class World:
     """Catalogues, users and readers of one seed."""
 
     def __init__(self, seed: int, *, items: int = 2000, users: int = 1000) -> None:
-        self.seed = seed
+        self.seed, self.items, self.users = seed, items, users
         tables = [synthetic_items(items, seed=10 * seed + part) for part in range(4)]
         splits = ("train", "val", "val", "test")
         self.train, self.judge, self.val, self.test = (
@@ -63,7 +73,7 @@ class World:
             for part, (table, split) in enumerate(zip(tables, splits, strict=True))
         )
         rng = np.random.default_rng([seed, 1])
-        shown = [self.train.sample(rng) for _ in range(2000)]
+        shown = [self.train.sample(rng) for _ in range(2 * users)]
         with isolated_torch():
             self.reader = fit_reader(tables[0], shown, seed=seed)
             self.supervised = fit_reader(tables[0], shown, seed=seed, config=ReaderConfig(denoise=False))
@@ -75,12 +85,28 @@ class World:
         crowd = sample_population(table, n=users, split=split, seed=seed)
         return RequestSampler(table, crowd.users, POOL, crowd.interactions)
 
+    def ceiling_reader(self) -> Reader:
+        """A reader of twice the width that was fitted on four times as many items, users and requests."""
+        table = synthetic_items(4 * self.items, seed=10 * self.seed + 7)
+        sampler, rng = (
+            self._sampler(table, "train", 4 * self.users, self.seed + 7),
+            np.random.default_rng([self.seed, 2]),
+        )
+        shown = [sampler.sample(rng) for _ in range(8 * self.users)]
+        with isolated_torch():
+            return fit_reader(table, shown, seed=self.seed, config=ReaderConfig(hidden=96, item_epochs=800))
+
     def bank(self, part: str, reader: Reader | None) -> Bank:
         return Bank.of(self.val_requests if part == "val" else self.test_requests, reader)
 
 
-def ppo(steps: int, **changes: Any) -> PpoConfig:
-    return PpoConfig(**{"learning_rate": 5e-4, "bank": 1536, "warm_epochs": 8, **changes})
+def ppo(world: World, **changes: Any) -> PpoConfig:
+    return PpoConfig(**{"bank": min(1536, 2 * world.users), "warm_epochs": 8, **changes})
+
+
+def only_warm(world: World, warm: str) -> PpoConfig:
+    """What a policy is before reinforcement: one list of PPO at a rate that moves nothing."""
+    return ppo(world, warm=warm, learning_rate=1e-9, num_envs=1, lists_per_rollout=1, rounds=1)
 
 
 def list_study(world: World, steps: int) -> dict[str, Any]:
@@ -100,7 +126,7 @@ def list_study(world: World, steps: int) -> dict[str, Any]:
     env = EnvConfig(K, vary=True)
     began = time.process_time()
     trained = train_on(
-        world.train, env=env, timesteps=steps, seed=world.seed, ppo=ppo(steps), reader=world.reader, judge=world.judge
+        world.train, env=env, timesteps=steps, seed=world.seed, ppo=ppo(world), reader=world.reader, judge=world.judge
     )
     cpu = time.process_time() - began
     starts = {
@@ -109,50 +135,120 @@ def list_study(world: World, steps: int) -> dict[str, Any]:
             env=env,
             timesteps=1,
             seed=world.seed,
-            ppo=ppo(1, warm=warm, learning_rate=1e-9, num_envs=1, lists_per_rollout=1, rounds=1),
+            ppo=only_warm(world, warm),
             reader=world.reader,
             judge=world.judge,
         )
         for name, warm in (("marginals", "marginals"), ("cloned", "both"))
     }
-    default, tried = choose_default(trained.ranker(), of("val", world.reader), of("val", None), world)
-    reward = RewardConfig(default, default)
+    chosen, tried = choose_default(trained.ranker(), of("val", world.reader), of("val", None), world)
+    reward, test = RewardConfig(), of("test", None)
     trade_offs = tuned(of("val", None), K, reward)
-    print(world.seed, "default", default, "trade-offs", trade_offs, f"train {cpu:.0f}s", flush=True)
+    print(world.seed, "rule", chosen, "trade-offs", trade_offs, f"train {cpu:.0f}s", flush=True)
     rows: dict[str, Any] = {}
-    for ranker in [*line_up(trade_offs, reward, supervised=world.supervised, reader=world.reader)]:
-        rows[ranker.name] = record(
-            ranker.lists(without_truth(of("test", ranker.reader)), K), of("test", None), world, reward
-        )
+    spent: dict[str, float] = {}
+
+    def add(name: str, lists: Callable[[], np.ndarray]) -> None:
+        start = time.process_time()
+        found = lists()
+        spent[name] = round(1000 * (time.process_time() - start) / len(found), 4)
+        rows[name] = record(found, test, world, reward)
+
+    for ranker in line_up(trade_offs, reward, supervised=world.supervised, reader=world.reader):
+        bank = without_truth(of("test", ranker.reader))
+        add(ranker.name, partial(ranker.lists, bank, K))
+    bank = without_truth(of("test", world.reader))
     for policy in networks(trained, starts):
-        rows[policy.name] = record(
-            at_weights(policy, default).rank_bank(without_truth(of("test", world.reader)), K),
-            of("test", None),
-            world,
-            reward,
-        )
-    test = of("test", None)
-    best = best_by_search(truth_of(test, np.arange(len(test)), reward), K)
-    rows["oracle"] = record(best, test, world, reward)
+        add(policy.name, partial(at_weights(policy, reward.redundancy).rank_bank, bank, K))
+    add("rl_best_of_16", partial(best_of_samples, trained.ranker(), bank, K, samples=16, seed=world.seed))
+    ceiling = without_truth(Bank.of(world.test_requests, world.ceiling_reader()))
+    add("ceiling", partial(thorough, ceiling, reward))
+    truth = truth_of(test, np.arange(len(test)), reward)
+    add("oracle", partial(best_by_search, truth, K))
     sweeps = {
-        name: [record(diversifier(name, t)(without_truth(test), K), test, world, reward) for t in TRADE_OFFS]
+        name: [swept(diversifier(name, t)(without_truth(test), K), test, world, reward) for t in TRADE_OFFS]
         for name in trade_offs
     }
     sweeps["rl"] = [
-        record(
-            at_weights(trained.ranker(), w).rank_bank(without_truth(of("test", world.reader)), K), test, world, reward
-        )
-        for w in SWEPT_WEIGHTS
+        swept(at_weights(trained.ranker(), w).rank_bank(bank, K), test, world, reward) for w in SWEPT_WEIGHTS
     ]
     return {
-        "default": default,
+        "default": chosen,
         "tried": tried,
         "trade_offs": trade_offs,
         "cpu_s": cpu,
+        "ms_per_list": spent,
+        "oracle_proven": proven(truth),
         "rankers": rows,
         "sweeps": sweeps,
-        "curve": [[p.x, p.y] for p in trained.learning_curve],
+        "curve": [[p.curve, p.x, p.y] for p in (*trained.learning_curve, *trained.diagnostics)],
     }
+
+
+def thorough(bank: Bank, reward: RewardConfig) -> np.ndarray:
+    """Exchange over the whole pool until nothing gains: with the ceiling's reader, what can be known at best."""
+    problem = problem_of(bank, np.arange(len(bank.beliefs)), reward)
+    return swap(problem, greedy(problem, K), sweeps=4, shortlist=POOL)
+
+
+def proven(truth: Problem, rows: int = 20) -> dict[str, float]:
+    """Branch and bound on the first pools: optima that it proves, and the oracle's reward over the bounds."""
+    found = [optimum(truth, row, K, nodes=PROOF_NODES) for row in range(rows)]
+    searched = truth.rewards(best_by_search(truth, K)[:, None])[:rows, 0]
+    return {
+        "pools": rows,
+        "proven": sum(one.proven for one in found),
+        "oracle_over_bound": round(float(np.sum(searched) / sum(one.bound for one in found)), 5),
+    }
+
+
+def known_study(world: World, steps: int) -> dict[str, Any]:
+    """Rankers know the reward: relevance is true, attributes are true and certain."""
+    reward = RewardConfig()
+    train, judge, test = (KnownSource(part) for part in (world.train, world.judge, world.test))
+    began = time.process_time()
+    trained = train_on(
+        train, env=EnvConfig(K, reward), timesteps=steps, seed=world.seed, ppo=ppo(world), reader=world.reader,
+        judge=judge,
+    )  # fmt: skip
+    cpu = time.process_time() - began
+    bank = Bank.of([test.known(request) for request in world.test_requests[:300]], world.reader)
+    truth = truth_of(bank, np.arange(len(bank)), reward)
+    lists = {
+        "base_rank": base_lists(bank, K),
+        "greedy": search_lists("greedy", reward)(bank, K),
+        "swap": search_lists("swap", reward)(bank, K),
+        "rl": trained.ranker().rank_bank(bank, K),
+        "rl_swap": trained.ranker(swaps=2).rank_bank(bank, K),
+        "oracle": best_by_search(truth, K),
+    }
+    earned = {name: list_rewards(bank, found, reward).round(5) for name, found in lists.items()}
+    print(world.seed, "known", {name: round(float(r.mean()), 4) for name, r in earned.items()}, flush=True)
+    return {"cpu_s": cpu, "oracle_proven": proven(truth), "rankers": _as_rows(earned)}
+
+
+def _as_rows(earned: dict[str, np.ndarray]) -> dict[str, dict[str, list[float]]]:
+    return {name: {"true_reward": values.tolist()} for name, values in earned.items()}
+
+
+class KnownSource:
+    """The requests of a sampler with nothing hidden: the pool's relevance and values are the true ones."""
+
+    def __init__(self, sampler: RequestSampler) -> None:
+        self._sampler, self.pool_size = sampler, sampler.pool_size
+
+    def sample(self, rng: np.random.Generator) -> Request:
+        return self.known(self._sampler.sample(rng))
+
+    @staticmethod
+    def known(request: Request) -> Request:
+        pool = replace(request.pool, relevance=request.true_relevance, values=request.true_values, confidence=None)
+        return replace(request, pool=pool)
+
+
+def swept(lists: np.ndarray, bank: Bank, world: World, reward: RewardConfig) -> dict[str, list[float]]:
+    found = judged(bank, world.test_requests, lists, reward)
+    return {"ndcg": found.scores.ndcg.round(5).tolist(), "ild": found.scores.ild.round(5).tolist()}
 
 
 def record(lists: np.ndarray, bank: Bank, world: World, reward: RewardConfig) -> dict[str, list[float]]:
@@ -175,8 +271,6 @@ def record(lists: np.ndarray, bank: Bank, world: World, reward: RewardConfig) ->
 
 def choose_default(policy: PolicyRanker, seen: Bank, plain: Bank, world: World) -> tuple[float, list[Any]]:
     """The largest lambda = mu at which NDCG on val is at least 99 % of Base's."""
-    from fvrec.rl.baselines import base_lists
-    from fvrec.rl.scoring import score_lists
 
     def ndcg(lists: np.ndarray) -> float:
         return float(score_lists(world.val_requests, list(lists), RewardConfig()).ndcg.mean())
@@ -198,14 +292,19 @@ def feed_study(world: World, steps: int, kind: Any) -> dict[str, Any]:
         env=env,
         timesteps=steps,
         seed=world.seed,
-        ppo=ppo(steps, warm="marginals"),
+        ppo=ppo(world, warm="marginals"),
         reader=world.reader,
         judge=world.judge,
     )
     cpu = time.process_time() - began
+    start = train_on(
+        world.train, env=env, timesteps=1, seed=world.seed, ppo=only_warm(world, "marginals"), reader=world.reader,
+        judge=world.judge,
+    )  # fmt: skip
     bank = world.bank("test", world.reader)
     feeders = {"open_loop": open_loop, "adaptive_greedy": adaptive_greedy, "replanning": replanning}
     rows = {name: average(bank, fixed, make(bank, reward, K)) for name, make in feeders.items()}
+    rows["marginals"] = average(bank, fixed, by_network(start.network))
     rows["rl"] = average(bank, fixed, by_network(trained.network))
     print(
         world.seed,
@@ -214,7 +313,8 @@ def feed_study(world: World, steps: int, kind: Any) -> dict[str, Any]:
         f"train {cpu:.0f}s",
         flush=True,
     )
-    return {"cpu_s": cpu, "rankers": rows, "curve": [[p.x, p.y] for p in trained.learning_curve]}
+    curve = [[p.curve, p.x, p.y] for p in (*trained.learning_curve, *trained.diagnostics)]
+    return {"cpu_s": cpu, "rankers": rows, "curve": curve}
 
 
 def average(bank: Bank, env: EnvConfig, feeder: Any) -> dict[str, list[float]]:
@@ -230,22 +330,29 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("outputs/rl_study"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--mode", choices=("all", "list", "click", "dwell"), default="all")
+    parser.add_argument("--mode", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=200_000)
-    parser.add_argument("--feed-steps", type=int, default=200_000)
+    parser.add_argument("--feed-steps", type=int, default=400_000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for seed in range(1, arguments.seeds + 1):
         world: World | None = None
-        for mode in ("list", "click", "dwell") if arguments.mode == "all" else (arguments.mode,):
+        for mode in arguments.mode:
             path = arguments.work / f"{mode}-{seed}.json"
             if path.is_file():
                 continue
-            world = world or World(seed)
-            found = (
-                list_study(world, arguments.steps) if mode == "list" else feed_study(world, arguments.feed_steps, mode)
-            )
+            world = world or World(seed, items=arguments.items, users=arguments.users)
+            if mode in ("click", "dwell"):
+                found = feed_study(world, arguments.feed_steps, mode)
+            else:
+                found = (list_study if mode == "list" else known_study)(world, arguments.steps)
             atomic_write(path, json.dumps(found) + "\n")
+    summary = summarise(read_work(arguments.work))
+    atomic_write(arguments.json, json.dumps(summary, indent=1) + "\n")
+    for mode, text in tables(summary).items():
+        print(f"\n## {mode}\n\n{text}")
 
 
 if __name__ == "__main__":

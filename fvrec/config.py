@@ -71,11 +71,15 @@ class TrainingBudget:
 
 @dataclass(frozen=True)
 class RlBudget:
-    """Size of the list-level simulation. Pools hold ``pool_size`` candidates, lists ``list_length`` items."""
+    """Size of the list-level simulation. Pools hold ``pool_size`` candidates, lists ``list_length`` items.
+
+    feed_timesteps: of the policy for feeds; 0: none is trained.
+    """
 
     train_users: int
     test_users: int
     timesteps: int
+    feed_timesteps: int = 0
     pool_size: int = 50
     list_length: int = 10
 
@@ -112,7 +116,7 @@ _TINY = Preset(
     training=TrainingBudget(
         pretrain_epochs=2, sft_epochs=2, lora_epochs=5, batch_size=8, pretrain_lr=1.5e-3, evaluations=4
     ),
-    rl=RlBudget(train_users=400, test_users=200, timesteps=60_000),
+    rl=RlBudget(train_users=400, test_users=200, timesteps=60_000, feed_timesteps=60_000),
     rerank_queries=200,
 )
 
@@ -150,7 +154,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             llm=LanguageModelSize(layers=2, hidden=128, intermediate=352, bpe_vocabulary=800),
             # Small batches: what teaches so small a model JSON is the number of steps.
             training=TrainingBudget(pretrain_epochs=6, sft_epochs=2, lora_epochs=9, batch_size=8, evaluations=1),
-            rl=RlBudget(train_users=40, test_users=20, timesteps=4_000, pool_size=20),
+            rl=RlBudget(train_users=40, test_users=20, timesteps=4_000, feed_timesteps=600, pool_size=20),
             rerank_queries=30,
         ),
         "tiny": _TINY,

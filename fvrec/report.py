@@ -16,6 +16,7 @@ from fvrec.report_cases import WorkedList, answer_record, failures, spread, work
 from fvrec.report_confidence import CONFIDENCE_METRICS, confidence_tables
 from fvrec.report_plots import profile_plots
 from fvrec.report_rerank import rerank_parts
+from fvrec.report_rl import verdicts
 from fvrec.report_tables import Table, choose, environment, pivot
 from fvrec.schema import FIELDS
 
@@ -25,6 +26,8 @@ WORKED_CASES = 20
 CONFUSIONS_SHOWN = 20
 DIFFERENCE = "_difference"
 """Suffix of paired differences between two strategies or models."""
+HOLM = "_p_holm"
+"""Suffix of the p-values of such differences, corrected for their number."""
 EXTRACTION_MODELS = ("base", "sft", "lora")
 
 
@@ -150,10 +153,12 @@ def _worked(data: ReportData) -> list[WorkedList]:
 
 def rl_report(data: ReportData) -> str:
     """Base, MMR, greedy, RL and random order: metrics with intervals, paired differences, the trade-off."""
-    rows = data.of_stage("rl")
-    paired = [row for row in rows if row.metric.endswith(DIFFERENCE)]
+    of_stage = data.of_stage("rl")
+    rows = [row for row in of_stage if not row.mode]
+    feed = [row for row in of_stage if row.mode == "feed"]
+    paired = [row for row in rows if row.metric.endswith((DIFFERENCE, HOLM))]
     over_start = [row for row in choose(paired, "true_reward_difference") if row.params.get("against") == "greedy"]
-    levels = [row for row in rows if not row.metric.endswith(DIFFERENCE)]
+    levels = [row for row in rows if not row.metric.endswith((DIFFERENCE, HOLM))]
     return _render(
         "rl_report.md.j2",
         data=data,
@@ -161,6 +166,10 @@ def rl_report(data: ReportData) -> str:
         sliced=pivot([row for row in levels if row.slice], row=("metric", "slice"), column="strategy"),
         paired=pivot(paired, row=("strategy", "metric"), column="params"),
         over_start=over_start,
+        feed=pivot([row for row in feed if not row.metric.endswith(DIFFERENCE)], row="metric", column="strategy"),
+        verdict=verdicts(rows),
+        feed_verdict=verdicts(feed),
+        feed_gains=[row for row in feed if row.metric.endswith(DIFFERENCE)],
         curves=_curves(data.curves, "rl"),
     )
 

@@ -14,7 +14,8 @@ from fvrec.records import Metric
 
 ABSENT = "–"
 _ORDER = (
-    *("base", "sft", "lora", "base_rank", "mmr", "greedy", "rl"),
+    *("base", "sft", "lora", "base_rank", "mmr", "msd", "dpp", "ssd", "greedy", "denoised_beam", "denoised_swap"),
+    *("adaptive_greedy", "replanning", "rl", "rl_swap"),
     *("rerank", "rerank_hard", "rerank_expected", "ceiling", "oracle"),
 )
 """Models and strategies in the order of the argument; what is not named here follows in the order of its rows."""

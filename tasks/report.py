@@ -12,6 +12,7 @@ from fvrec.errors import FvrecError, SanityError
 from fvrec.records import Run
 from fvrec.report import EXTRACTION_MODELS, ReportData, draw_all, render_all
 from fvrec.report_figures import EVIDENCE, RELIABILITY, render_figures
+from fvrec.report_rl import LISTS, TRADE_OFFS, render_rl
 from tasks.context import Context
 from tasks.lineage import check_lineage, made_by
 from tasks.record import command_of
@@ -30,7 +31,7 @@ REPORTED = (
 FILES = (
     *("data_profile.md", "extraction_compare.md", "extraction_cases_base.md"),
     *(f"extraction_{model}.json" for model in EXTRACTION_MODELS),
-    *(RELIABILITY, EVIDENCE),
+    *(RELIABILITY, EVIDENCE, LISTS, TRADE_OFFS),
     *("rerank_report.md", "rl_report.md", "README_run.md"),
 )
 PICTURES = ("data_profile_rows.png", "data_profile_fields.png")
@@ -130,6 +131,7 @@ def _rendered(data: ReportData, settings: Settings) -> dict[Path, str | bytes]:
     if empty:
         raise SanityError("a report has no content", where=empty[0])
     figures = render_figures(data.curves, data.items, settings.root)
+    figures |= render_rl(data.curves, data.rankings.get("rl", ()), data.items, settings.root)
     return {**texts, **{settings.reports / name: picture for name, picture in figures.items()}}
 
 

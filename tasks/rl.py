@@ -64,7 +64,8 @@ def rl(context: Context) -> None:
         source=settings.source,
         preset=settings.preset,
     )
-    write.save_curves(context.database, context.run_id, [*trained.learning_curve, *result.curves])
+    curves = [*trained.learning_curve, *trained.diagnostics, *result.curves]
+    write.save_curves(context.database, context.run_id, curves)
     write.save_rankings(context.database, context.run_id, result.rankings)
     population = result.population
     write.save_users(context.database, settings.source, population.users, population.interactions, kind=SIMULATED)

@@ -1,10 +1,12 @@
-"""A policy on disk: ``policy.safetensors`` and ``policy.json``. Nothing that runs code when it is opened."""
+"""A policy on disk: ``policy.safetensors`` and ``policy.json``, and the same two in ``feed/`` where one for feeds goes
+with it. Nothing that runs code when it is opened.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,19 @@ from fvrec.rl.train import TrainedPolicy
 from fvrec.schema import SCHEMA_VERSION
 
 WEIGHTS_FILE, DESCRIPTION_FILE = "policy.safetensors", "policy.json"
-FORMAT = "fvrec-list-policy-2"
+FEED = "feed"
+FORMAT = "fvrec-list-policy-3"
 _COUNTS = ("hidden", "list_length", "seed", "timesteps")
 _PARTS = {"reward": RewardConfig, "feedback": FeedbackConfig, "reader": ReaderConfig}
 
 
 def save_policy(trained: TrainedPolicy, directory: Path) -> tuple[Path, Path]:
-    """Write the two files (the description, which holds the weights' SHA-256, last) and return their paths."""
+    """Write the two files (the description, which holds the weights' SHA-256, last) and return their paths.
+
+    The policy for feeds goes into its own folder, without the reader, which it shares.
+    """
+    if trained.feed is not None:
+        save_policy(replace(trained.feed, reader=None), directory / FEED)
     tensors = {f"network.{name}": value for name, value in trained.network.state_dict().items()}
     if trained.reader is not None:
         tensors |= {f"reader.{name}": value for name, value in trained.reader.state_dict().items()}
@@ -94,7 +102,17 @@ def load_policy(directory: Path, *, source: str | None = None) -> TrainedPolicy:
     if extra:
         raise FvrecError("the policy's weights do not fit its network: some are left over", found=extra[:5])
     counts = description["seed"], description["timesteps"], ()
-    return TrainedPolicy(network.eval(), policy, env, *counts, reader.eval() if reader else None, description["source"])
+    reader = reader.eval() if reader else None
+    feed = load_policy(directory / FEED, source=source) if (directory / FEED).is_dir() else None
+    return TrainedPolicy(
+        network.eval(),
+        policy,
+        env,
+        *counts,
+        reader,
+        description["source"],
+        feed=None if feed is None else replace(feed, reader=reader),
+    )
 
 
 def load_ranker(

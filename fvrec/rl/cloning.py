@@ -22,6 +22,21 @@ from fvrec.rl.serve import best_of
 LISTS_AT_ONCE = 64
 
 
+def scale_inputs(network: SetNetwork, bank: Bank, env: EnvConfig, *, seed: int) -> None:
+    """Scale the network's inputs by what it sees along greedy lists on the bank."""
+    rng = np.random.default_rng([seed, 23])
+    rows = rng.integers(len(bank), size=min(4 * LISTS_AT_ONCE, len(bank)))
+    features, truth = ListFeatures(bank, len(rows), env.list_length, env.feedback), ListReward(bank, len(rows))
+    weights, there, seen = _weights(env, len(rows), rng), np.ones(len(rows), dtype=bool), []
+    features.start(np.arange(len(rows)), rows, weights[0], weights[1])
+    truth.start(np.arange(len(rows)), rows, weights[0], weights[1])
+    for _ in range(env.list_length):
+        seen.append(torch.from_numpy(features.observe()))
+        with torch.no_grad():
+            _step(features, truth, best_of(network, features), env, rng, there)
+    network.scale_inputs(torch.stack(seen))
+
+
 def clone(network: SetNetwork, bank: Bank, env: EnvConfig, *, epochs: int, lr: float, seed: int) -> None:
     """Imitate greedy + exchange on beliefs, which know what the policy may know: cross-entropy along its lists."""
 
@@ -51,7 +66,7 @@ def fit_marginals(network: SetNetwork, bank: Bank, env: EnvConfig, *, epochs: in
         truth.start(np.arange(len(rows)), rows, weights[0], weights[1])
         losses, there = [], np.ones(len(rows), dtype=bool)
         for _ in range(env.list_length):
-            gains, _ = network.gains(torch.from_numpy(features.observe()))
+            gains = network.gains(torch.from_numpy(features.observe()))
             available = torch.from_numpy(features.available.copy())
             available &= torch.from_numpy(there)[:, None]
             error = (gains - torch.from_numpy(truth.marginals())) * available
@@ -82,7 +97,7 @@ def warm_critic(network: SetNetwork, bank: Bank, env: EnvConfig, *, epochs: int,
         to_come = np.cumsum(np.stack(rewards)[::-1], axis=0)[::-1].copy()
         return [functional.mse_loss(value, torch.from_numpy(left)) for value, left in zip(values, to_come, strict=True)]
 
-    _fit(network, bank, env, loss, epochs=epochs, lr=lr, seed=seed, only=network.value)
+    _fit(network, bank, env, loss, epochs=epochs, lr=lr, seed=seed, only=network.critic)
 
 
 def _step(

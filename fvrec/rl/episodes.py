@@ -23,11 +23,15 @@ WEIGHT_LIMIT = 0.6
 
 @dataclass(frozen=True)
 class Outcome:
-    """One step of ``B`` episodes: reward ``[B]``, ended ``[B]``, and an info for each."""
+    """One step of ``B`` episodes: reward ``[B]``, ended ``[B]``, and an info for each.
+
+    hazard: ``[B]`` chance that the user left after this item; 0 in a list.
+    """
 
     reward: NDArray[np.float32]
     ended: NDArray[np.bool_]
     infos: list[dict[str, Any]]
+    hazard: NDArray[np.float64]
 
 
 class Episodes:
@@ -55,6 +59,11 @@ class Episodes:
     def position(self) -> NDArray[np.int64]:
         """``[B]``: items in each list."""
         return self._features.position
+
+    @property
+    def requests(self) -> NDArray[np.int64]:
+        """``[B]``: the row of the bank that each list is for."""
+        return self._requests
 
     def observe(self) -> NDArray[np.float32]:
         """``[B, N, F]``."""
@@ -91,11 +100,12 @@ class Episodes:
         self._features.append(actions, None if heard is None else heard[0])
         ended = self.position >= self._config.list_length
         infos = self._infos(actions, position, terms)
-        if heard is not None:
-            ended = ended | heard[1]
-            for info, answer, left in zip(infos, heard[0].tolist(), heard[1].tolist(), strict=True):
-                info["answer"], info["left"] = answer, left
-        return Outcome(terms.reward, ended, infos)
+        if heard is None:
+            return Outcome(terms.reward, ended, infos, np.zeros(len(actions)))
+        answers, left, hazard = heard
+        for info, answer, gone in zip(infos, answers.tolist(), left.tolist(), strict=True):
+            info["answer"], info["left"] = answer, gone
+        return Outcome(terms.reward, ended | left, infos, hazard)
 
     def _infos(self, actions: NDArray[np.integer], position: list[int], terms: RewardTerms) -> list[dict[str, Any]]:
         rows, users, items = self._requests.tolist(), self._users, self._items
@@ -116,14 +126,16 @@ class Episodes:
 
     def _answers(
         self, actions: NDArray[np.integer], generators: Sequence[np.random.Generator]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]] | None:
+        """Answers, who leaves, and how likely that was; None in a list."""
         feedback = self._config.feedback
         if feedback is None:
             return None
         draws = np.array([rng.random(3) for rng in generators])
         interest = self._truth.interest(actions, feedback.boredom)
         answer = feedback.answer(interest, draws[:, 0], feedback.as_normal(draws[:, 1]))
-        return answer, draws[:, 2] < feedback.leave * (1.0 - feedback.appeal(interest))
+        hazard = feedback.leave * (1.0 - feedback.appeal(interest))
+        return answer, draws[:, 2] < hazard, hazard
 
 
 def draw_weights(rng: np.random.Generator) -> tuple[float, float]:

@@ -8,24 +8,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import ttest_1samp
 
 from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
 from fvrec.records import CurvePoint, Metric, Ranking
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
+from fvrec.rl.bank import Bank
+from fvrec.rl.baselines import BankRanker, search_lists
+from fvrec.rl.compare import SWEPT_WEIGHTS, at_weights, diversifier, tuned
+from fvrec.rl.feeds import adaptive_greedy, replanning
 from fvrec.rl.items import ItemTable
+from fvrec.rl.oracle import best_by_search, truth_of
+from fvrec.rl.playing import by_network, play
 from fvrec.rl.reader import Reader
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import ListScores, RandomRank, rank_all, score_lists
-from fvrec.rl.serve import greedy_ranker
+from fvrec.rl.serve import PolicyRanker, greedy_ranker
 from fvrec.rl.train import TrainedPolicy
 from fvrec.rl.users import Population, sample_population
-from fvrec.stats import Interval, bootstrap_mean, paired_difference
+from fvrec.stats import Interval, bootstrap_mean, holm, paired_difference
 
 MMR_TRADE_OFFS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 RANKINGS_KEPT = 10
+FEED_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -64,8 +72,10 @@ def evaluate_policy(
         val_items, sample_population(val_items, n=budget.test_users, split="val", seed=seed), budget, seed
     )
     population = sample_population(test_items, n=budget.test_users, split="test", seed=seed, source=source)
+    requests = _requests(test_items, population, budget, seed)
     evaluation = evaluate(
-        _requests(test_items, population, budget, seed),
+        requests,
+        others=_others(trained, tuning),
         policy=trained.ranker(),
         mmr=tune_mmr(tuning, k, reward),
         reader=trained.reader,
@@ -75,7 +85,44 @@ def evaluate_policy(
         source=source,
         preset=preset,
     )
-    return replace(evaluation, population=population)
+    metrics = evaluation.metrics
+    if trained.feed is not None:
+        common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
+        metrics += tuple(evaluate_feed(trained.feed, requests, {**common, "mode": "feed"}))
+    return replace(evaluation, metrics=metrics, population=population)
+
+
+def evaluate_feed(trained: TrainedPolicy, requests: Sequence[Request], common: Mapping[str, Any]) -> list[Metric]:
+    """The policy for feeds against feeds that search on the same posterior: true reward until the user leaves.
+
+    Every feed meets the same luck, ``FEED_REPEATS`` times over.
+    """
+    k, reward = trained.env.list_length, trained.env.reward
+    bank, env = Bank.of(requests, trained.reader), replace(trained.env, vary=False)
+    feeders = {
+        "rl": by_network(trained.network),
+        "adaptive_greedy": adaptive_greedy(bank, reward, k),
+        "replanning": replanning(bank, reward, k),
+    }
+    earned = {
+        name: np.mean([play(bank, env, feeder, seed=repeat).reward for repeat in range(FEED_REPEATS)], axis=0)
+        for name, feeder in feeders.items()
+    }
+    levels = [
+        _metric("true_reward", bootstrap_mean(values, seed=common["seed"]), common, name, {})
+        for name, values in earned.items()
+    ]
+    gains = [
+        _metric(
+            "true_reward_difference",
+            paired_difference(earned["rl"], earned[name], seed=common["seed"]),
+            common,
+            "rl",
+            {"against": name},
+        )
+        for name in ("adaptive_greedy", "replanning")
+    ]
+    return levels + gains
 
 
 def evaluate(
@@ -83,6 +130,7 @@ def evaluate(
     *,
     policy: Ranker,
     mmr: Mmr,
+    others: Sequence[Ranker] = (),
     reader: Reader | None = None,
     k: int,
     reward: RewardConfig,
@@ -90,24 +138,33 @@ def evaluate(
     source: str = "",
     preset: str = "",
 ) -> RlEvaluation:
-    """Rank every request by Base, MMR, greedily, by the policy and at random; judge the lists by what is true.
+    """Rank every request by Base, MMR, greedily, by the policy, by ``others`` and at random; judge by what is true.
 
     ``greedy`` is what the policy was before training (``greedy_ranker``, with the policy's own reader): the difference
     against it is what warm start and PPO added.
 
     Metrics (95 % intervals over users): true_reward, ndcg, ild, coverage at ``k`` for each strategy, and the paired
     differences ``<metric>_difference`` of the policy against each other strategy (``params: {"against": …}``).
-    Curve ``mmr_tradeoff``: NDCG (x) and ILD (y) of MMR over its trade-off, with true_reward among the params.
+    ``true_reward_p_holm`` are the differences' p-values, corrected for their number. ``oracle`` searches with the truth
+    in hand, where pools are of one size.
+    Curve ``mmr_tradeoff``: NDCG (x) and ILD (y) of MMR over its trade-off, with true_reward among the params;
+    ``rl_tradeoff``: the same of the policy over lambda = mu.
     """
     if not requests:
         raise FvrecError("there are no requests to evaluate on")
-    rankers: list[Ranker] = [BaseRank(), mmr, greedy_ranker(reward, reader), policy, RandomRank(seed)]
+    rankers: list[Ranker] = [BaseRank(), mmr, greedy_ranker(reward, reader), *others, policy, RandomRank(seed)]
     lists = {ranker.name: rank_all(ranker, requests, k) for ranker in rankers}
+    best = best_lists(requests, k, reward)
+    if best is not None:
+        lists["oracle"] = best
     scores = {name: score_lists(requests, chosen, reward) for name, chosen in lists.items()}
     common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
     metrics = _levels(scores, common, mmr) + _differences(scores, policy.name, common)
     rankings = [row for name, chosen in lists.items() for row in _as_rankings(requests, chosen, name)]
-    return RlEvaluation(tuple(metrics), tuple(mmr_curve(requests, k, reward)), tuple(rankings))
+    curves = mmr_curve(requests, k, reward)
+    if isinstance(policy, PolicyRanker):
+        curves += policy_curve(policy, requests, k, reward)
+    return RlEvaluation(tuple(metrics), tuple(curves), tuple(rankings))
 
 
 def tune_mmr(requests: Sequence[Request], k: int, reward: RewardConfig) -> Mmr:
@@ -118,6 +175,39 @@ def tune_mmr(requests: Sequence[Request], k: int, reward: RewardConfig) -> Mmr:
         return float(score_lists(requests, lists, reward).true_reward.mean())
 
     return Mmr(max(MMR_TRADE_OFFS, key=earned))
+
+
+def best_lists(requests: Sequence[Request], k: int, reward: RewardConfig) -> list[NDArray[np.int64]] | None:
+    """What a ranker that knows the truth would list; None where pools differ in size."""
+    if len({(len(request.pool), request.pool.confidence is None) for request in requests}) != 1:
+        return None
+    bank = Bank.of(requests)
+    return list(best_by_search(truth_of(bank, np.arange(len(bank)), reward), k))
+
+
+def policy_curve(policy: PolicyRanker, requests: Sequence[Request], k: int, reward: RewardConfig) -> list[CurvePoint]:
+    """Relevance against diversity as lambda = mu goes from 0 to the end of the trained range."""
+    points = []
+    for weight in SWEPT_WEIGHTS:
+        scores = score_lists(requests, rank_all(at_weights(policy, weight), requests, k), reward)
+        params = {"weight": weight, "true_reward": round(float(scores.true_reward.mean()), 4)}
+        points.append(CurvePoint("rl", "rl_tradeoff", float(scores.ndcg.mean()), float(scores.ild.mean()), params))
+    return points
+
+
+def _others(trained: TrainedPolicy, tuning: Sequence[Request]) -> list[Ranker]:
+    """The package's diversifiers as tuned, search on the reader's beliefs, and the policy with exchange."""
+    k, reward = trained.env.list_length, trained.env.reward
+    bank = Bank.of(tuning)
+    diversifiers: list[Ranker] = [
+        BankRanker(name, diversifier(name, trade_off))
+        for name, trade_off in tuned(bank, k, reward).items()
+        if name != "mmr"
+    ]
+    searches: list[Ranker] = [
+        BankRanker(f"denoised_{method}", search_lists(method, reward), trained.reader) for method in ("beam", "swap")
+    ]
+    return [*diversifiers, *searches, trained.ranker(swaps=2, name="rl_swap")]
 
 
 def mmr_curve(requests: Sequence[Request], k: int, reward: RewardConfig) -> list[CurvePoint]:
@@ -150,12 +240,22 @@ def _levels(scores: Mapping[str, ListScores], common: Mapping[str, Any], mmr: Mm
 
 def _differences(scores: Mapping[str, ListScores], strategy: str, common: Mapping[str, Any]) -> list[Metric]:
     metrics = []
+    rewards = {name: scores[strategy].true_reward - judged.true_reward for name, judged in scores.items()}
+    p = {name: _p_value(gain) for name, gain in rewards.items() if name not in (strategy, "oracle")}
+    for other, value in holm(p).items():
+        params = {"against": other}
+        metrics.append(Metric(metric="true_reward_p_holm", value=value, strategy=strategy, params=params, **common))
     for other in (name for name in scores if name != strategy):
         for part in fields(ListScores):
             ours, theirs = getattr(scores[strategy], part.name), getattr(scores[other], part.name)
             gain = paired_difference(ours, theirs, seed=common["seed"])
             metrics.append(_metric(f"{part.name}_difference", gain, common, strategy, {"against": other}))
     return metrics
+
+
+def _p_value(differences: NDArray[np.float64]) -> float:
+    """Two-sided, of a paired t-test; 1 where nothing differs or one user tells nothing."""
+    return float(ttest_1samp(differences, 0.0).pvalue) if len(differences) > 1 and np.ptp(differences) > 0 else 1.0
 
 
 def _metric(

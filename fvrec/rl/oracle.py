@@ -27,7 +27,7 @@ class Optimum:
 
     @property
     def proven(self) -> bool:
-        return self.bound <= self.reward + TOLERANCE
+        return bool(self.bound <= self.reward + TOLERANCE)
 
 
 def truth_of(bank: Bank, rows: NDArray[np.integer], reward: RewardConfig) -> Problem:

@@ -16,7 +16,7 @@ from fvrec.rl.policy import SetNetwork
 from fvrec.rl.reward import ListReward, RewardConfig
 from fvrec.rl.serve import best_of
 
-JUDGED_AT = (0.02, 0.06, 0.15, 0.3)
+JUDGED_AT = (0.02, 0.08, 0.15, 0.3)
 """Lambda = mu at which a policy for every trade-off is judged; their mean chooses the checkpoint."""
 ROWS_AT_ONCE = 256
 Chooser = Callable[[ListFeatures, NDArray[np.int64]], NDArray[np.int64]]

@@ -18,6 +18,7 @@ from fvrec.rl.features import FEATURES
 _START_SHARPNESS = 20.0
 GATE = 0.02
 """Lambda + mu at which a list's learned residual is half open."""
+_LEAST_SPREAD = 1e-4
 _AT = {name: column for column, name in enumerate(FEATURES)}
 
 
@@ -45,27 +46,58 @@ class SetNetwork(nn.Module):
         self.embed = nn.Sequential(nn.Linear(len(FEATURES), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
         self.context = nn.Linear(2 * hidden, hidden)
         self.residual = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), _zero_linear(hidden))
-        self.value = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), _zero_linear(hidden))
+        self.critic = Critic(hidden)
         self.log_sharpness = nn.Parameter(torch.tensor(float(np.log(_START_SHARPNESS))))
+        self.register_buffer("center", torch.zeros(len(FEATURES)))
+        self.register_buffer("spread", torch.ones(len(FEATURES)))
+
+    def scale_inputs(self, observations: Tensor) -> None:
+        """Bring every column of ``[..., F]`` like these to mean 0 and deviation 1; constant ones stay as they are."""
+        rows = observations.flatten(0, -2)
+        spread = rows.std(dim=0)
+        varies = spread > _LEAST_SPREAD
+        self.get_buffer("center").copy_(torch.where(varies, rows.mean(dim=0), 0.0))
+        self.get_buffer("spread").copy_(torch.where(varies, spread, 1.0))
 
     def forward(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        gains, context = self.gains(candidates)
-        return self.log_sharpness.exp() * gains, self.value(context).squeeze(-1)
+        return self.log_sharpness.exp() * self.gains(candidates), self.critic(self._scaled(candidates), candidates)
 
-    def gains(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """What each candidate adds to the list's reward, by the policy ``[B, N]``; the pool's context ``[B, H]``."""
+    def gains(self, candidates: Tensor) -> Tensor:
+        """``[B, N]``: what each candidate adds to the list's reward, by the policy."""
         available = candidates[..., _AT["available"]].unsqueeze(-1)  # [B, N, 1]
-        embedded = self.embed(candidates)  # [B, N, H]
-        # ReLU outputs are never negative: zero stands for "not available" in the sum and in the maximum.
-        kept = embedded * available
-        mean = kept.sum(dim=1) / available.sum(dim=1).clamp(min=1.0)
-        context = self.context(torch.cat([mean, kept.amax(dim=1)], dim=-1))  # [B, H]
+        embedded = self.embed(self._scaled(candidates))  # [B, N, H]
+        context = self.context(_pooled(embedded, available))  # [B, H]
         residual = self.residual(embedded + context.unsqueeze(1)).squeeze(-1)
         if not self.gated:
-            return candidates[..., _AT["gain"]] + residual, context
+            return candidates[..., _AT["gain"]] + residual
         weight = candidates[..., _AT["redundancy_weight"]] + candidates[..., _AT["novelty_weight"]]
         gate = torch.maximum(weight / (weight + GATE), candidates[..., _AT["feed"]])
-        return candidates[..., _AT["gain"]] + gate * residual, context
+        return candidates[..., _AT["gain"]] + gate * residual
+
+    def _scaled(self, candidates: Tensor) -> Tensor:
+        return (candidates - self.get_buffer("center")) / self.get_buffer("spread")
+
+
+class Critic(nn.Module):
+    """``[B, N, F]``, scaled and as it is -> value ``[B]``.
+
+    Its layers are its own: fitting returns must not move what the actor reads.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.embed = nn.Sequential(nn.Linear(len(FEATURES), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        self.value = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), _zero_linear(hidden))
+
+    def forward(self, scaled: Tensor, candidates: Tensor) -> Tensor:
+        available = candidates[..., _AT["available"]].unsqueeze(-1)
+        return cast(Tensor, self.value(_pooled(self.embed(scaled), available))).squeeze(-1)
+
+
+def _pooled(embedded: Tensor, available: Tensor) -> Tensor:
+    """``[B, 2 H]``: mean and maximum over the available, of what is never negative: zero stands for the others."""
+    kept = embedded * available
+    return torch.cat([kept.sum(dim=1) / available.sum(dim=1).clamp(min=1.0), kept.amax(dim=1)], dim=-1)
 
 
 def _zero_linear(width: int) -> nn.Linear:

@@ -75,7 +75,10 @@ class RequestSampler:
 
     def of_user(self, index: int, rng: np.random.Generator) -> Request:
         """A request of the user at ``index`` in the order given."""
-        rows = self._recall(index, rng)
+        return self.over(index, self._recall(index, rng))
+
+    def over(self, index: int, rows: NDArray[np.int64]) -> Request:
+        """A request of the user at ``index`` whose candidates are ``rows`` of the items, in that order."""
         pool = self._pool(index, rows)
         true_values = self._items.true_values[rows]
         match = self._true_match[index][_COLUMNS, true_values]

@@ -16,13 +16,15 @@ from fvrec.artifacts import atomic_write
 from fvrec.records import CurvePoint
 from fvrec.rl.policy import SetNetwork
 
+LEARNING = "policy_learning"
+"""The curve of mean reward per list over steps."""
 _WEIGHTS, _STATE = "progress.safetensors", "progress.json"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass
 class Progressed:
-    """Rounds done, the learning curve so far, and the best round's judgement and weights."""
+    """Rounds done, the curves so far, and the best round's judgement and weights."""
 
     rounds: int
     points: list[CurvePoint]
@@ -47,7 +49,7 @@ def save_progress(directory: Path, policy: BasePolicy, identity: str, state: Pro
         "identity": identity,
         "rounds": state.rounds,
         "judgement": state.judgement,
-        "points": [[point.x, point.y] for point in state.points],
+        "points": [[point.curve, point.x, point.y] for point in state.points],
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     atomic_write(directory / _WEIGHTS, weights)
@@ -74,7 +76,7 @@ def load_progress(directory: Path, policy: BasePolicy, identity: str) -> Progres
         index, moment = name.split(".", 1)
         moments.setdefault(int(index), {})[moment] = value
     policy.optimizer.load_state_dict({"state": moments, "param_groups": optimizer["param_groups"]})
-    points = [CurvePoint("rl", "policy_learning", x, y) for x, y in description["points"]]
+    points = [CurvePoint("rl", name, x, y) for name, x, y in description["points"]]
     return Progressed(description["rounds"], points, description["judgement"], _part(tensors, "best."))
 
 

@@ -19,10 +19,14 @@ RECENT = 3
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """Weights of a list's reward: ``redundancy`` is the plan's lambda, ``novelty`` its mu; neither is negative."""
+    """Weights of a list's reward: ``redundancy`` is the plan's lambda, ``novelty`` its mu; neither is negative.
 
-    redundancy: float = 0.06
-    novelty: float = 0.06
+    Of the weights tried, 0.08 is the largest at which a policy keeps 99 % of Base's NDCG on val users
+    (``benchmarks/rl_study.py``).
+    """
+
+    redundancy: float = 0.08
+    novelty: float = 0.08
 
     def __post_init__(self) -> None:
         for name in ("redundancy", "novelty"):

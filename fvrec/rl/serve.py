@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -30,13 +31,22 @@ def clamped(weight: float, name: str) -> float:
     return min(float(weight), WEIGHT_LIMIT)
 
 
+@dataclass(frozen=True)
+class Feeder:
+    """A network that was trained for feeds, and what an answer meant to it."""
+
+    network: SetNetwork
+    feedback: FeedbackConfig | None
+
+
 class PolicyRanker:
     """A network as a Ranker: takes the best available candidate, ``k`` times. No randomness.
 
     redundancy, novelty: lambda and mu, what the list costs in likeness and earns in novelty; above
     ``WEIGHT_LIMIT`` they count as that. With both at 0 the list is the order of relevance. Pools with confidences
     are read by ``reader``;
-    others are taken at their word. swaps: sweeps of exchange on expected reward afterwards.
+    others are taken at their word. swaps: sweeps of exchange on expected reward afterwards. feeder: who chooses in a
+    feed; None: the same network.
     """
 
     def __init__(
@@ -48,10 +58,16 @@ class PolicyRanker:
         novelty: float = RewardConfig.novelty,
         swaps: int = 0,
         name: str = "rl",
+        feeder: Feeder | None = None,
     ) -> None:
-        self.name = name
+        self.name, self._feeder = name, feeder or Feeder(network, None)
         self.redundancy, self.novelty = clamped(redundancy, "redundancy"), clamped(novelty, "novelty")
         self._network, self._reader, self._swaps = network.eval(), reader, swaps
+
+    @property
+    def network(self) -> SetNetwork:
+        """What scores the candidates."""
+        return self._network
 
     def at(self, *, redundancy: float | None = None, novelty: float | None = None) -> Self:
         """The same policy at another trade-off; None leaves a weight as it is."""
@@ -62,11 +78,20 @@ class PolicyRanker:
             novelty=self.novelty if novelty is None else novelty,
             swaps=self._swaps,
             name=self.name,
+            feeder=self._feeder,
         )
 
     def feed(self, pool: Pool, k: int) -> Feed:
-        """The same policy, one item at a time, at the same trade-off. FvrecError when ``k`` exceeds the pool."""
-        return Feed(self._network, pool, k, reader=self._reader, redundancy=self.redundancy, novelty=self.novelty)
+        """One item at a time, at the same trade-off. FvrecError when ``k`` exceeds the pool."""
+        return Feed(
+            self._feeder.network,
+            pool,
+            k,
+            reader=self._reader,
+            redundancy=self.redundancy,
+            novelty=self.novelty,
+            feedback=self._feeder.feedback,
+        )
 
     def rank(self, pool: Pool, k: int) -> NDArray[np.int64]:
         """``k`` distinct indices into the pool, in the order of the list. FvrecError when ``k`` exceeds the pool."""
@@ -146,7 +171,7 @@ class Feed:
 
 def best_of(network: SetNetwork, features: ListFeatures) -> NDArray[np.int64]:
     """``[B]``: the available candidate with the largest gain by the policy."""
-    gains, _ = network.gains(torch.from_numpy(features.observe()))
+    gains = network.gains(torch.from_numpy(features.observe()))
     return gains.masked_fill(~torch.from_numpy(features.available), -torch.inf).argmax(dim=-1).numpy()
 
 

@@ -23,16 +23,18 @@ from fvrec.config import RlBudget
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import CurvePoint
 from fvrec.rl.bank import Bank
-from fvrec.rl.cloning import clone, fit_marginals, warm_critic
+from fvrec.rl.cloning import clone, fit_marginals, scale_inputs, warm_critic
+from fvrec.rl.coaching import CoachedVecEnv
 from fvrec.rl.env import EnvConfig
+from fvrec.rl.feedback import FeedbackConfig
 from fvrec.rl.items import ItemTable, split_items
 from fvrec.rl.playing import mean_reward
 from fvrec.rl.policy import PolicyConfig, SetNetwork, SetPolicy
 from fvrec.rl.reader import Reader, ReaderConfig, fit_reader
 from fvrec.rl.requests import Request, RequestSampler, RequestSource
-from fvrec.rl.resume import Progressed, load_progress, save_progress
+from fvrec.rl.resume import LEARNING, Progressed, load_progress, save_progress
 from fvrec.rl.reward import list_reward
-from fvrec.rl.serve import PolicyRanker
+from fvrec.rl.serve import Feeder, PolicyRanker
 from fvrec.rl.users import sample_population
 from fvrec.rl.vec_env import ListVecEnv
 from fvrec.stats import paired_difference
@@ -40,6 +42,8 @@ from fvrec.stats import paired_difference
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 SANITY_SAMPLES = 30
+_NEVER = 1_000_000
+"""More rollouts than a round has: the logger keeps what the last update said of itself, and prints nothing."""
 TRAIN_SHARE = 0.75
 """Of the items that training is given; the others choose the checkpoint."""
 
@@ -48,6 +52,8 @@ TRAIN_SHARE = 0.75
 class PpoConfig:
     """How PPO learns. A rollout is ``num_envs`` lists, one whole episode each, times ``lists_per_rollout``.
 
+    sharpness: how strongly a choice while PPO learns leans to the larger gain. At 20 lists are so random that PPO
+    learns little but to be less so, which the best candidate at work does not need.
     warm: ``none``, ``clone``, ``marginals`` or ``both`` before PPO, ``warm_epochs`` passes over ``bank`` requests each.
     rounds: how often the policy is judged (and may be resumed). reader: fit one, or take pools at their word.
     """
@@ -63,6 +69,7 @@ class PpoConfig:
     warm: str = "both"
     warm_epochs: int = 6
     warm_lr: float = 3e-3
+    sharpness: float = 100.0
     bank: int = 1536
     rounds: int = 8
     target_kl: float | None = None
@@ -83,7 +90,9 @@ class PpoConfig:
 class TrainedPolicy:
     """A trained network with its reader, what it was trained for and how its mean reward per list grew.
 
-    source: the catalogue that its items came from; empty where that was not said.
+    source: the catalogue that its items came from; empty where that was not said. diagnostics: after each round its
+    judgement, the KL divergence of the last update, the entropy, and what the critic explained of the returns. feed:
+    the policy for feeds that goes with it, on the same reader.
     """
 
     network: SetNetwork
@@ -94,6 +103,8 @@ class TrainedPolicy:
     learning_curve: tuple[CurvePoint, ...]
     reader: Reader | None = None
     source: str = ""
+    diagnostics: tuple[CurvePoint, ...] = ()
+    feed: TrainedPolicy | None = None
 
     def ranker(
         self, *, redundancy: float | None = None, novelty: float | None = None, swaps: int = 0, name: str = "rl"
@@ -107,6 +118,7 @@ class TrainedPolicy:
             novelty=reward.novelty if novelty is None else novelty,
             swaps=swaps,
             name=name,
+            feeder=None if self.feed is None else Feeder(self.feed.network, self.feed.env.feedback),
         )
 
 
@@ -135,18 +147,20 @@ def train_policy(
     env = env or EnvConfig(list_length=budget.list_length, vary=True)
     with isolated_torch():
         reader = _fit_reader(own, train, ppo, seed)
-    trained = train_on(
-        train,
-        env=env,
-        timesteps=budget.timesteps,
-        seed=seed,
-        ppo=ppo,
-        progress=progress,
-        reader=reader,
-        judge=judge,
-        resume=resume,
-    )
-    return replace(trained, source=source)
+    shared: dict[str, Any] = {"seed": seed, "progress": progress, "reader": reader, "judge": judge}
+    trained = train_on(train, env=env, timesteps=budget.timesteps, ppo=ppo, resume=resume, **shared)
+    feed = None
+    if budget.feed_timesteps and env.feedback is None:
+        feed = train_on(
+            train,
+            env=replace(env, feedback=FeedbackConfig()),
+            timesteps=budget.feed_timesteps,
+            ppo=replace(PpoConfig.sized(budget.feed_timesteps), warm="marginals"),
+            resume=resume / "feed" if resume else None,
+            **shared,
+        )
+        feed = replace(feed, source=source)
+    return replace(trained, source=source, feed=feed)
 
 
 def training_split(items: ItemTable, budget: RlBudget, *, seed: int) -> tuple[ItemTable, ItemTable]:
@@ -194,7 +208,9 @@ def train_on(
         judged = Bank.draw(judge or source, max(64, ppo.bank // 4), seed=seed + 1, reader=reader)
         run = _Run(ppo, policy, env, seed, timesteps, progress)
         network, points, done = run.train(bank, judged, resume, fresh)
-    return TrainedPolicy(network.eval(), policy, env, seed, done, tuple(points), reader)
+    curve = tuple(point for point in points if point.curve == LEARNING)
+    told = tuple(point for point in points if point.curve != LEARNING)
+    return TrainedPolicy(network.eval(), policy, env, seed, done, curve, reader, diagnostics=told)
 
 
 class _Run:
@@ -211,7 +227,7 @@ class _Run:
     def train(
         self, bank: Bank, judged: Bank, resume: Path | None, fresh: Callable[[int], Bank]
     ) -> tuple[SetNetwork, list[CurvePoint], int]:
-        ppo, vec_env = self._ppo, ListVecEnv(bank, self._ppo.num_envs, self._env)
+        ppo, vec_env = self._ppo, CoachedVecEnv(bank, self._ppo.num_envs, self._env)
         model = self._model(vec_env)
         network = cast(SetPolicy, model.policy).network
         identity = f"{ppo}|{self._policy}|{self._env}|{self._seed}|{self._total}"
@@ -219,26 +235,35 @@ class _Run:
         if state is None:
             self._warm_start(network, bank)
             state = Progressed(0, [], -np.inf, {})
-            state.note(mean_reward(network, judged, self._env), network)
+            self._judge(network, judged, 0, state)
+        network.log_sharpness.requires_grad_(False)
         rounds = min(ppo.rounds, self._rollouts)
         shares = [len(part) for part in np.array_split(np.arange(self._rollouts), rounds)]
         for number in range(state.rounds, rounds):
             if number:
                 vec_env.set_bank(fresh(number))
             self._round(model, vec_env, number, shares, state)
-            state.note(mean_reward(network, judged, self._env), network)
+            self._judge(network, judged, sum(shares[: number + 1]) * self._total // self._rollouts, state)
             state.rounds = number + 1
             if resume:
                 save_progress(resume, model.policy, identity, state)
         network.load_state_dict(state.best)
         return network, state.points, self._total
 
+    def _judge(self, network: SetNetwork, judged: Bank, steps: int, state: Progressed) -> None:
+        earned = mean_reward(network, judged, self._env)
+        state.note(earned, network)
+        state.points.append(CurvePoint("rl", "policy_judged", float(steps), earned))
+
     def _warm_start(self, network: SetNetwork, bank: Bank) -> None:
         ppo, env = self._ppo, self._env
+        scale_inputs(network, bank, env, seed=self._seed)
         for name, fit in (("marginals", fit_marginals), ("clone", clone)):
             if ppo.warm in (name, "both") and not (name == "clone" and env.feedback):
                 fit(network, bank, env, epochs=ppo.warm_epochs, lr=ppo.warm_lr, seed=self._seed)
         warm_critic(network, bank, env, epochs=max(1, ppo.warm_epochs // 2), lr=ppo.warm_lr, seed=self._seed)
+        with torch.no_grad():
+            network.log_sharpness.fill_(float(np.log(ppo.sharpness)))
 
     def _round(
         self, model: MaskablePPO, vec_env: ListVecEnv, number: int, shares: list[int], state: Progressed
@@ -254,8 +279,15 @@ class _Run:
         vec_env.seed(self._seed * 100_003 + number * 1009)
         model._last_obs = None  # a round starts with fresh episodes, as it does after an interruption
         recorder = _Recorder(before, self._total, self._progress)
-        model.learn(steps, callback=recorder, reset_num_timesteps=True)
+        model.learn(steps, callback=recorder, log_interval=_NEVER, reset_num_timesteps=True)
         state.points += recorder.points
+        told = model.logger.name_to_value
+        for name, value in (
+            ("policy_kl", told["train/approx_kl"]),
+            ("policy_entropy", -told["train/entropy_loss"]),
+            ("policy_explained_variance", told["train/explained_variance"]),
+        ):
+            state.points.append(CurvePoint("rl", name, float(before + steps), float(value)))
 
     def _model(self, vec_env: ListVecEnv) -> MaskablePPO:
         ppo = self._ppo
@@ -331,7 +363,7 @@ class _Recorder(BaseCallback):
     def _on_rollout_end(self) -> None:
         done = self._before + self.num_timesteps
         if self._returns:
-            self.points.append(CurvePoint("rl", "policy_learning", float(done), float(np.mean(self._returns))))
+            self.points.append(CurvePoint("rl", LEARNING, float(done), float(np.mean(self._returns))))
         self._returns.clear()
         if self._report is not None:
             self._report(min(done, self._total), self._total)

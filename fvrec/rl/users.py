@@ -67,6 +67,19 @@ def sample_population(items: ItemTable, *, n: int, split: Split, seed: int, sour
     return Population(tuple(users), tuple(interactions))
 
 
+def user_of_purchases(
+    items: ItemTable, user_id: str, *, known: NDArray[np.integer], later: NDArray[np.integer], split: Split, source: str
+) -> User:
+    """A real customer: the estimate counts what rankers read of the purchases ``known``, rows of ``items``.
+
+    The preferences count the true values of these and of the ``later`` ones: all that there is to tell of the taste.
+    """
+    every = items.true_values[np.concatenate([known, later])]
+    taste = PRIOR_STRENGTH * items.value_share + _count_values(every, np.ones(every.shape))
+    estimate = _estimate(items, known.astype(np.int64))
+    return User(user_id, source, split, table_to_weights(taste), table_to_weights(estimate))
+
+
 def match_table(weights: Mapping[str, Mapping[str, float]]) -> NDArray[np.float32]:
     """Preference weights -> ``[10, VALUE_SLOTS]`` in [0, 1]: a value's weight over its field's largest.
 

@@ -34,6 +34,7 @@ class ListVecEnv(VecEnv):
         super().__init__(num_envs, observation_space(size), spaces.Discrete(size))
         self._generators: list[np.random.Generator] = []
         self._returns = np.zeros(num_envs, dtype=np.float64)
+        self.hazard = np.zeros(num_envs)
 
     def reset(self) -> NDArray[np.float32]:
         fresh = not self._generators
@@ -57,6 +58,7 @@ class ListVecEnv(VecEnv):
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         outcome = self._episodes.step(self._actions, self._generators)
         self._returns += outcome.reward
+        self.hazard = outcome.hazard
         observation = self._episodes.observe()
         if outcome.ended.any():
             observation = self._start_anew(np.flatnonzero(outcome.ended), observation, outcome.infos)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fvrec.stats import bootstrap_mean, paired_difference
+from fvrec.stats import bootstrap_mean, holm, paired_difference
 
 
 def test_interval_covers_the_mean_and_narrows_with_more_units() -> None:
@@ -36,3 +36,11 @@ def test_no_unit_gives_nan_and_shapes_must_agree() -> None:
     assert math.isnan(bootstrap_mean([], seed=0).value)
     with pytest.raises(ValueError, match="one shape"):
         paired_difference([1.0], [1.0, 2.0], seed=0)
+
+
+def test_holm_multiplies_by_the_tests_that_are_left_and_never_orders_them_anew() -> None:
+    corrected = holm({"clear": 0.001, "near": 0.02, "nearer": 0.019, "none": 0.9})
+    # 4 * .001; 3 * .019 = .057; 2 * .02 = .04, not below .057; 1 * .9
+    assert corrected == pytest.approx({"clear": 0.004, "nearer": 0.057, "near": 0.057, "none": 0.9})
+    assert holm({"one": 0.5, "other": 0.8}) == {"one": 1.0, "other": 1.0}
+    assert holm({}) == {}

@@ -14,6 +14,7 @@ import torch
 from fvrec.errors import FvrecError
 from fvrec.rl.artifact import load_policy, load_ranker, save_policy
 from fvrec.rl.env import EnvConfig
+from fvrec.rl.feedback import FeedbackConfig
 from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.requests import Request
 from fvrec.rl.reward import RewardConfig
@@ -47,6 +48,27 @@ def test_a_policy_comes_back_whole(
     assert (loaded.policy, loaded.env, loaded.seed, loaded.timesteps) == (trained.policy, trained.env, 5, 640)
     pool = request_factory([{"color": "red"}, {"color": "blue"}, {"style": "party"}], [0.3, 0.2, 0.25]).pool
     assert load_ranker(tmp_path / "policies").rank(pool, 3).tolist() == trained.ranker().rank(pool, 3).tolist()
+
+
+def test_the_policy_for_feeds_comes_back_with_it_and_is_the_one_that_feeds(
+    trained: TrainedPolicy, tmp_path: Path, request_factory: Callable[..., Request]
+) -> None:
+    network = SetNetwork(trained.policy)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight))
+    feed = replace(trained, network=network.eval(), env=replace(trained.env, feedback=FeedbackConfig("dwell")))
+    save_policy(replace(trained, feed=feed), tmp_path)
+    loaded = load_policy(tmp_path)
+    assert loaded.feed is not None
+    assert loaded.feed.env == feed.env
+    pool = request_factory([{"color": c} for c in ("red", "blue", "green", "black")], [0.3, 0.2, 0.25, 0.1]).pool
+    alone = replace(feed, feed=None).ranker()
+    firsts = [ranker.feed(pool, 4).next() for ranker in (loaded.ranker(), loaded.ranker().at(redundancy=0.3), alone)]
+    assert len(set(firsts)) == 1
+    (tmp_path / "feed" / "policy.safetensors").write_bytes(b"")
+    with pytest.raises(FvrecError, match="not those that its description names"):
+        load_policy(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from fvrec.rl.train import PpoConfig, train_policy
 from fvrec.rl.users import sample_population, sample_users
 
 REWARD = RewardConfig()
+DIVERSIFIERS = ("mmr", "msd", "dpp", "ssd")
+SEARCHES = ("denoised_beam", "denoised_swap")
 
 
 @pytest.fixture(scope="module")
@@ -69,29 +71,60 @@ def test_it_gives_more_diverse_lists_than_base_for_little_relevance(evaluation: 
 
 
 def test_every_strategy_has_every_number_with_its_interval(evaluation: RlEvaluation) -> None:
-    levels = [metric for metric in evaluation.metrics if not metric.metric.endswith("_difference")]
+    levels = [metric for metric in evaluation.metrics if not metric.metric.endswith(("_difference", "_p_holm"))]
     assert {(m.strategy, m.metric) for m in levels} == {
         (strategy, name)
-        for strategy in ("base_rank", "mmr", "greedy", "rl", "random")
+        for strategy in (*DIVERSIFIERS, *SEARCHES, "base_rank", "greedy", "rl", "rl_swap", "random", "oracle")
         for name in ("true_reward", "ndcg", "ild", "coverage")
     }
     for metric in evaluation.metrics:
+        assert (metric.stage, metric.split, metric.k, metric.source) == ("rl", "test", 10, "hand")
+        if metric.metric.endswith("_p_holm"):
+            continue
         assert metric.ci_low is not None
         assert metric.ci_high is not None
         assert metric.ci_low <= metric.value <= metric.ci_high
-        assert (metric.stage, metric.split, metric.k, metric.source) == ("rl", "test", 10, "hand")
     difference = evaluation.metric("ild_difference", "rl", against="mmr").value
     assert difference == pytest.approx(evaluation.metric("ild", "rl").value - evaluation.metric("ild", "mmr").value)
     with pytest.raises(FvrecError, match="no such metric"):
-        evaluation.metric("ndcg", "dpp")
+        evaluation.metric("ndcg", "lottery")
 
 
 def test_the_curve_trades_relevance_for_diversity_and_ends_at_base(evaluation: RlEvaluation) -> None:
-    points = sorted(evaluation.curves, key=lambda point: point.params["trade_off"])
-    assert {point.curve for point in points} == {"mmr_tradeoff"}
+    assert {point.curve for point in evaluation.curves} == {"mmr_tradeoff", "rl_tradeoff"}
+    mine = sorted((p for p in evaluation.curves if p.curve == "rl_tradeoff"), key=lambda point: point.params["weight"])
+    assert mine[0].x > mine[-1].x
+    assert mine[0].y < mine[-1].y
+    points = [point for point in evaluation.curves if point.curve == "mmr_tradeoff"]
+    points = sorted(points, key=lambda point: point.params["trade_off"])
     assert points[0].x < points[-1].x
     assert points[0].y > points[-1].y
     assert points[-1].x == pytest.approx(evaluation.metric("ndcg", "base_rank").value)
+
+
+def test_nobody_earns_more_than_the_oracle_and_chance_is_told_apart(evaluation: RlEvaluation) -> None:
+    best = evaluation.metric("true_reward", "oracle").value
+    for strategy in ("base_rank", "greedy", "rl", "rl_swap", *SEARCHES):
+        assert evaluation.metric("true_reward", strategy).value < best
+    assert evaluation.metric("true_reward_p_holm", "rl", against="random").value < 1e-6
+    with pytest.raises(FvrecError, match="no such metric"):
+        evaluation.metric("true_reward_p_holm", "rl", against="oracle")
+
+
+def test_a_feed_is_judged_against_feeds_that_search(val_items: ItemTable, test_items: ItemTable) -> None:
+    budget = RlBudget(train_users=20, test_users=25, timesteps=600, feed_timesteps=600, pool_size=20, list_length=5)
+    small = PpoConfig(num_envs=32, warm="marginals", warm_epochs=2, bank=128, rounds=1)
+    trained = train_policy(val_items, budget=budget, seed=7, ppo=small)
+    found = evaluate_policy(trained, val_items=val_items, test_items=test_items, budget=budget)
+    rows = {(m.metric, m.strategy, m.params.get("against")): m for m in found.metrics if m.mode == "feed"}
+    assert set(rows) == {
+        *(("true_reward", name, None) for name in ("rl", "adaptive_greedy", "replanning")),
+        *(("true_reward_difference", "rl", name) for name in ("adaptive_greedy", "replanning")),
+    }
+    levels = [rows["true_reward", name, None].value for name in ("rl", "replanning")]
+    gain = rows["true_reward_difference", "rl", "replanning"]
+    assert gain.value == pytest.approx(levels[0] - levels[1])
+    assert gain.n == 25
 
 
 def test_some_lists_are_kept_for_the_report(evaluation: RlEvaluation, test_requests: list[Request]) -> None:

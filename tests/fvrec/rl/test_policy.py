@@ -10,6 +10,7 @@ import torch
 from fvrec.errors import FvrecError
 from fvrec.rerank.diversify import BaseRank
 from fvrec.rerank.pool import Pool
+from fvrec.rl.episodes import WEIGHT_LIMIT
 from fvrec.rl.features import FEATURES, ListFeatures
 from fvrec.rl.items import ItemTable
 from fvrec.rl.policy import PolicyConfig, SetNetwork
@@ -80,6 +81,50 @@ def test_without_redundancy_and_novelty_the_untrained_policy_is_the_relevance_or
     for pool in pools:
         believed = pool.relevance[ranker.rank(pool, 10)]
         np.testing.assert_allclose(believed, pool.relevance[BaseRank().rank(pool, 10)])
+
+
+def test_without_redundancy_and_novelty_any_policy_is_the_relevance_order(pools: list[Pool]) -> None:
+    ranker = PolicyRanker(rough_network(), redundancy=0.0, novelty=0.0)
+    for pool in pools:
+        believed = pool.relevance[ranker.rank(pool, 10)]
+        np.testing.assert_allclose(believed, pool.relevance[BaseRank().rank(pool, 10)])
+
+
+def test_weights_outside_the_trained_range_count_as_its_end(pools: list[Pool]) -> None:
+    ranker = PolicyRanker(rough_network())
+    far, end = ranker.at(redundancy=50.0, novelty=7.0), ranker.at(redundancy=WEIGHT_LIMIT, novelty=WEIGHT_LIMIT)
+    assert (far.redundancy, far.novelty) == (WEIGHT_LIMIT, WEIGHT_LIMIT)
+    assert [far.rank(pool, 10).tolist() for pool in pools] == [end.rank(pool, 10).tolist() for pool in pools]
+    for weight in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(FvrecError, match="negative or not finite"):
+            ranker.at(redundancy=weight)
+
+
+@pytest.mark.parametrize("network", [SetNetwork(PolicyConfig()), rough_network()], ids=["untrained", "rough"])
+def test_of_a_pool_that_knows_nothing_a_list_can_still_be_made(
+    request_factory: Callable[..., Request], network: SetNetwork
+) -> None:
+    pool = request_factory([{}] * 6, [0.5] * 6).pool
+    chosen = PolicyRanker(network, swaps=2).rank(pool, 4)
+    assert len(set(chosen.tolist())) == 4
+    features = started([pool], 4)
+    for _ in range(4):
+        assert np.isfinite(features.observe()).all()
+        features.append(np.flatnonzero(features.available[0])[:1])
+
+
+def test_inputs_are_brought_to_one_scale_and_constant_columns_stay(pools: list[Pool]) -> None:
+    features = started(pools, 10)
+    seen = torch.from_numpy(features.observe())
+    network = SetNetwork(PolicyConfig())
+    network.scale_inputs(seen)
+    center, spread = network.get_buffer("center"), network.get_buffer("spread")
+    scaled = ((seen - center) / spread).flatten(0, 1)
+    at = FEATURES.index("relevance")
+    assert scaled[:, at].mean() == pytest.approx(0.0, abs=1e-5)
+    assert scaled[:, at].std() == pytest.approx(1.0, abs=1e-4)
+    for name in ("available", "progress", "redundancy_weight"):
+        torch.testing.assert_close(scaled[:, FEATURES.index(name)], seen.flatten(0, 1)[:, FEATURES.index(name)])
 
 
 def test_with_redundancy_it_avoids_a_twin(request_factory: Callable[..., Request]) -> None:

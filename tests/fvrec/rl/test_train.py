@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fvrec.config import RlBudget, get_preset
 from fvrec.errors import FvrecError, SanityError
 from fvrec.rerank.metrics import ndcg
 from fvrec.rl.env import EnvConfig
+from fvrec.rl.feedback import FeedbackConfig
 from fvrec.rl.items import ItemTable
 from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.requests import Request, RequestSampler
@@ -20,7 +22,7 @@ from fvrec.rl.train import PpoConfig, TrainedPolicy, check, check_trained, reque
 from fvrec.rl.users import sample_users
 
 PLAIN = RewardConfig(redundancy=0.0, novelty=0.0)
-SMALL = PpoConfig(num_envs=32, warm="none", bank=256, rounds=2)
+SMALL = PpoConfig(num_envs=32, warm="none", bank=256, rounds=2, sharpness=20.0)
 
 
 class WorseLooksBetter:
@@ -80,6 +82,56 @@ def test_same_seed_same_policy_and_another_seed_another(val_items: ItemTable) ->
     assert first.learning_curve != other.learning_curve
 
 
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("feedback", [None, FeedbackConfig("dwell")])
+def test_a_training_that_was_interrupted_ends_where_an_uninterrupted_one_does(
+    val_items: ItemTable, tmp_path: Path, feedback: FeedbackConfig | None
+) -> None:
+    source = RequestSampler(val_items, sample_users(val_items, n=10, split="train", seed=0), 15)
+    ppo = PpoConfig(num_envs=16, warm="marginals", warm_epochs=1, bank=64, rounds=3)
+    whole = {"env": EnvConfig(5, vary=True, feedback=feedback), "timesteps": 480, "seed": 3, "ppo": ppo}
+
+    def stop(done: int, of: int) -> None:
+        if done > of / 3:
+            raise StoppedError
+
+    expected = train_on(source, **whole)
+    with pytest.raises(StoppedError):
+        train_on(source, progress=stop, resume=tmp_path, **whole)
+    calls: list[int] = []
+    resumed = train_on(source, progress=lambda done, of: calls.append(done), resume=tmp_path, **whole)
+    assert calls == [320, 480]
+    assert (resumed.learning_curve, resumed.diagnostics) == (expected.learning_curve, expected.diagnostics)
+    for name, weight in expected.network.state_dict().items():
+        assert torch.equal(weight, resumed.network.state_dict()[name]), name
+
+
+def test_what_ppo_did_is_told_after_every_round(val_items: ItemTable) -> None:
+    source = RequestSampler(val_items, sample_users(val_items, n=10, split="train", seed=0), 15)
+    trained = train_on(source, env=EnvConfig(5, PLAIN), timesteps=640, seed=0, ppo=SMALL)
+    told = {
+        name: [p.x for p in trained.diagnostics if p.curve == name] for name in {p.curve for p in trained.diagnostics}
+    }
+    assert told.pop("policy_judged") == [0.0, 320.0, 640.0]
+    assert told == {f"policy_{name}": [320.0, 640.0] for name in ("kl", "entropy", "explained_variance")}
+    entropies = [point.y for point in trained.diagnostics if point.curve == "policy_entropy"]
+    assert all(0 < entropy <= np.log(15) for entropy in entropies)
+
+
+def test_a_policy_for_feeds_is_trained_beside_the_other_and_answers_its_feed(val_items: ItemTable) -> None:
+    budget = RlBudget(train_users=10, test_users=1, timesteps=600, feed_timesteps=600, pool_size=15, list_length=5)
+    trained = train_policy(val_items, budget=budget, seed=3, ppo=SMALL)
+    assert trained.feed is not None
+    assert (trained.env.mode, trained.feed.env.mode, trained.feed.reader) == ("list", "feed", trained.reader)
+    without = train_policy(val_items, budget=replace(budget, feed_timesteps=0), seed=3, ppo=SMALL)
+    assert without.feed is None
+    for name, weight in trained.network.state_dict().items():
+        assert torch.equal(weight, without.network.state_dict()[name])
+
+
 def test_training_leaves_the_process_as_it_was(val_items: ItemTable) -> None:
     budget = RlBudget(train_users=5, test_users=1, timesteps=1, pool_size=15, list_length=5)
     threads = torch.get_num_threads()
@@ -127,15 +179,13 @@ def test_a_policy_that_is_worse_than_chance_is_stopped(val_items: ItemTable) -> 
 
 
 class Blind(SetNetwork):
-    def gains(self, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        gains, context = super().gains(candidates)
-        return torch.zeros_like(gains), context
+    def gains(self, candidates: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(super().gains(candidates))
 
 
 class Contrary(SetNetwork):
-    def gains(self, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        gains, context = super().gains(candidates)
-        return -gains, context
+    def gains(self, candidates: torch.Tensor) -> torch.Tensor:
+        return -super().gains(candidates)
 
 
 def as_trained(network: SetNetwork) -> TrainedPolicy:
