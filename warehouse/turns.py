@@ -33,18 +33,19 @@ def turn(path: Path, *, exclusive: bool, wait_s: float) -> Iterator[None]:
             yield
             return
         deadline = time.monotonic() + wait_s
-        while not _take(file.fileno(), fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH):
+        while refused := _refusal(file.fileno(), fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH):
             if time.monotonic() > deadline:
                 raise FvrecError(
                     f"another process still holds the database after {wait_s:g} s: close it or try again", where=path
-                )
+                ) from refused
             time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - so that those who wait do not ask in step
         yield
 
 
-def _take(descriptor: int, kind: int) -> bool:
+def _refusal(descriptor: int, kind: int) -> OSError | None:
+    """Take the lock if it is free; else why not, which a stage knows for trouble that may pass."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    except BlockingIOError as error:
+        return error
+    return None
