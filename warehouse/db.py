@@ -24,6 +24,7 @@ from warehouse.connect import (
 )
 from warehouse.locks import lock_of
 from warehouse.publish import copy, publish
+from warehouse.turns import turn
 from warehouse.upgrade import MIGRATIONS, VIEWS, check_version, database_version, is_current, upgrade
 
 __all__ = ["copy", "migrate", "publish", "reading", "schema_version", "writing"]
@@ -36,7 +37,7 @@ def migrate(path: Path, *, migrations: Path = MIGRATIONS, views: Path = VIEWS, w
     database is newer than the code.
     """
     refuse_snapshot(path)
-    with lock_of(path).exclusive(), explained(path):
+    with lock_of(path).exclusive(), explained(path), turn(path, exclusive=True, wait_s=wait_s):
         connection = open_for_writing(path, wait_s)
         try:
             upgrade(connection, path, migrations, views)
@@ -52,7 +53,7 @@ def writing(path: Path, *, wait_s: float = WAIT_S) -> Iterator[duckdb.DuckDBPyCo
     this process take turns. FvrecError when the file stays held, or when DuckDB refuses a statement.
     """
     refuse_snapshot(path)
-    with lock_of(path).exclusive(), explained(path):
+    with lock_of(path).exclusive(), explained(path), turn(path, exclusive=True, wait_s=wait_s):
         connection = open_for_writing(path, wait_s)
         try:
             if not is_current(connection, path):
@@ -78,7 +79,7 @@ def reading(path: Path, *, wait_s: float = WAIT_S) -> Iterator[duckdb.DuckDBPyCo
 
 def schema_version(path: Path, *, wait_s: float = WAIT_S) -> int:
     """The schema version of a database, whatever this code's is; 0 for one without any relation of fvrec's."""
-    with lock_of(path).shared(), explained(path):
+    with lock_of(path).shared(), explained(path), turn(path, exclusive=False, wait_s=wait_s):
         connection = open_for_reading(path, wait_s)
         try:
             return database_version(connection)
@@ -91,6 +92,8 @@ def _open_newest(path: Path, held: ExitStack, wait_s: float) -> duckdb.DuckDBPyC
     while True:
         real = _resolve(path)
         held.enter_context(lock_of(real).shared())
+        if not path.is_symlink():
+            held.enter_context(turn(real, exclusive=False, wait_s=wait_s))
         try:
             connection = open_for_reading(real, wait_s)
         except FvrecError:

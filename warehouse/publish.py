@@ -19,6 +19,7 @@ import duckdb
 from fvrec.errors import FvrecError
 from warehouse.connect import WAIT_S, explained, require_database, wait_for_lock
 from warehouse.locks import lock_of
+from warehouse.turns import turn
 
 _HOLES = 0.2
 """Share of empty blocks from which on a copy leaves them out."""
@@ -69,7 +70,7 @@ def copy(live: Path, target: Path, *, wait_s: float = WAIT_S) -> None:
     """
     require_database(live)
     try:
-        with lock_of(live).shared(), explained(live):
+        with lock_of(live).shared(), explained(live), turn(live, exclusive=False, wait_s=wait_s):
             _copy(live, target, wait_s)
         _sync(target)
     except BaseException:
