@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 
 from fvrec.errors import FvrecError
+from fvrec.records import User
 from fvrec.rerank.pool import UNKNOWN_CODES, encode_values
 from fvrec.rl.items import ItemTable
-from fvrec.rl.users import match_table, relevance, sample_population, sample_users, weights_to_table
+from fvrec.rl.users import (
+    match_table,
+    relevance,
+    sample_population,
+    sample_users,
+    user_of_purchases,
+    weights_to_table,
+)
 from fvrec.schema import FIELDS, UNKNOWN, VALUES
 
 COLUMNS = np.arange(len(FIELDS))
@@ -99,6 +107,23 @@ def test_bad_requests_for_users_are_named(val_items: ItemTable) -> None:
         weights_to_table({"color": {"octarine": 1.0}})
     with pytest.raises(FvrecError, match="not finite"):
         weights_to_table({"color": {"red": float("nan")}})
+
+
+def test_of_a_real_customer_rankers_know_what_was_read_of_the_first_purchases(val_items: ItemTable) -> None:
+    color, red, blue = FIELDS.index("color"), VALUES["color"].index("red"), VALUES["color"].index("blue")
+    true, predicted = val_items.true_values.copy(), val_items.predicted_values.copy()
+    true[:5, color], predicted[:5, color] = blue, red  # bought first, and read wrong
+    true[5:9, color] = blue
+    items = replace(val_items, true_values=true, predicted_values=predicted)
+
+    def customer(later: int) -> User:
+        rows = np.arange(5), np.arange(5, 5 + later)
+        return user_of_purchases(items, "c", known=rows[0], later=rows[1], split="test", source="hm")
+
+    first, more = customer(0), customer(4)
+    assert first.estimate == more.estimate
+    assert max(first.estimate["color"], key=lambda value: first.estimate["color"][value]) == "red"
+    assert more.preferences["color"]["blue"] > first.preferences["color"]["blue"] > 0.5
 
 
 def test_a_catalogue_of_one_item_still_has_users(items_factory: Callable[..., ItemTable]) -> None:
