@@ -1,6 +1,6 @@
 """The full study of the list policy on drawn catalogues: some seeds, every baseline, sweeps, both modes.
 
-    python -m benchmarks.rl_study --json docs/results/rl.json [--seeds 5] [--mode list click dwell known]
+    python -m benchmarks.rl_study --json docs/results/benchmarks/rl_study.json [--seeds 5] [--mode list click known]
 
 Train, val and test have items and users of their own; the world's habits are the same. Baselines are tuned on val, the
 checkpoint is chosen on items and users of its own. Differences are paired; intervals are bootstraps over users (each

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,10 @@ def returns(env: ListVecEnv, episodes: int, *, seed: int) -> tuple[np.ndarray, n
     rng, copies = np.random.default_rng(seed), env.num_envs
     env.seed(seed)
     env.reset()
-    paid, plain, users, running = [], [], [], np.zeros(copies)
+    paid: list[float] = []
+    plain: list[float] = []
+    users: list[str] = []
+    running = np.zeros(copies)
     while len(paid) < episodes:
         actions = np.array([rng.choice(np.flatnonzero(mask)) for mask in env.action_masks()])
         _, rewards, ended, infos = env.step(actions)
@@ -60,7 +65,7 @@ def test_of_a_feed_the_mean_is_moved_by_that_and_the_luck_of_leaving_is_gone(ban
 
 def test_the_coach_changes_the_reward_and_nothing_else(bank: Bank) -> None:
     plain, coached = ListVecEnv(bank, 4, FEED), CoachedVecEnv(bank, 4, FEED)
-    seen = []
+    seen: list[list[Any]] = []
     for env in (plain, coached):
         env.seed(3)
         seen.append([env.reset()])

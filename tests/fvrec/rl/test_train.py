@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_a_training_that_was_interrupted_ends_where_an_uninterrupted_one_does(
 ) -> None:
     source = RequestSampler(val_items, sample_users(val_items, n=10, split="train", seed=0), 15)
     ppo = PpoConfig(num_envs=16, warm="marginals", warm_epochs=1, bank=64, rounds=3)
-    whole = {"env": EnvConfig(5, vary=True, feedback=feedback), "timesteps": 480, "seed": 3, "ppo": ppo}
+    whole: dict[str, Any] = {"env": EnvConfig(5, vary=True, feedback=feedback), "timesteps": 480, "seed": 3, "ppo": ppo}
 
     def stop(done: int, of: int) -> None:
         if done > of / 3:
