@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from fvrec.errors import FvrecError
 
@@ -23,23 +24,32 @@ _PAUSE_S = (0.002, 0.02)
 def turn(path: Path, *, exclusive: bool, wait_s: float) -> Iterator[None]:
     """Many readers or one writer among all processes that ask here. FvrecError when ``wait_s`` are over.
 
-    On a disk that takes no lock file there is no writer to wait for either.
+    A writer first becomes the next one, so that whoever has just written does not overtake those who wait. On a disk
+    that takes no lock file there is no writer to wait for either.
     """
     with ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = held.enter_context(path.with_name(f".{path.name}.turn").open("a"))
+            here = held.enter_context(path.with_name(f".{path.name}.turn").open("a"))
+            following = held.enter_context(path.with_name(f".{path.name}.next").open("a"))
         except OSError:
             yield
             return
         deadline = time.monotonic() + wait_s
-        while refused := _refusal(file.fileno(), fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH):
-            if time.monotonic() > deadline:
-                raise FvrecError(
-                    f"another process still holds the database after {wait_s:g} s: close it or try again", where=path
-                ) from refused
-            time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - so that those who wait do not ask in step
+        if exclusive:
+            _await(following, fcntl.LOCK_EX, deadline, path, wait_s)
+        _await(here, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, deadline, path, wait_s)
+        following.close()
         yield
+
+
+def _await(file: TextIO, kind: int, deadline: float, path: Path, wait_s: float) -> None:
+    while refused := _refusal(file.fileno(), kind):
+        if time.monotonic() > deadline:
+            raise FvrecError(
+                f"another process still holds the database after {wait_s:g} s: close it or try again", where=path
+            ) from refused
+        time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - so that those who wait do not ask in step
 
 
 def _refusal(descriptor: int, kind: int) -> OSError | None:
