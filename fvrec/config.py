@@ -128,6 +128,7 @@ _LONG = TrainingBudget(
     pretrain_lr=1e-3,
     sft_lr=1e-3,
     lora_lr=1e-3,
+    feature_dropout=0.3,  # on Myntra's photos, at the size of tiny, it closed the gap to a perceptron
     views=("flip", "crop0", "crop1"),
     bucket=16,
     evaluations=16,
