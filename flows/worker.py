@@ -42,7 +42,8 @@ def main() -> None:
     subprocess.run([*prefect, "--no-prompt", "deploy", "--all"], cwd=CHECKOUT, check=True)  # noqa: S603 - our own words
     # One run at a time: a root takes no second one, so others wait in the pool instead of failing.
     worker = ["worker", "start", "--pool", POOL, "--type", ProcessWorker.type, "--limit", "1", "--with-healthcheck"]
-    os.execv(sys.executable, [*prefect, *worker])  # noqa: S606  # nosec B606 - no shell is wanted
+    # No shell is wanted.
+    os.execv(sys.executable, [*prefect, *worker])  # noqa: S606  # nosec B606
 
 
 if __name__ == "__main__":
