@@ -142,7 +142,7 @@ def test_two_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
 
 
 def test_training_stops_when_val_gets_no_better_and_the_best_is_kept(toy: Toy) -> None:
-    job = toy.job("early-stop", plan_of("lora", epochs=100, learning_rate=2e-2, evaluations=30, patience=3))
+    job = toy.job("early-stop", plan_of("lora", epochs=100, learning_rate=5e-2, evaluations=30, patience=3))
     outcome = job.run()
     losses = {point.x: point.y for point in outcome.curve if point.curve == "lora_val_loss"}
     assert outcome.steps < 100 * 18 // 4
