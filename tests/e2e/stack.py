@@ -64,7 +64,7 @@ class Service:
         raise TimeoutError(f"{self.name} is not healthy (exit code {self.process.poll()}):\n{self.said()}")
 
     def stop(self) -> bool:
-        """The file's stop signal, and after the file's grace period the engine's SIGKILL; whether the first was enough."""
+        """The file's stop signal, and after its grace period the engine's SIGKILL; whether the first was enough."""
         self.process.send_signal(getattr(signal, self.written.get("stop_signal", "SIGTERM")))
         try:
             self.process.wait(float(self.written["stop_grace_period"].removesuffix("s")))
