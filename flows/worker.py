@@ -6,10 +6,14 @@ by hand with the commands that ``prefect.yaml`` names.
 
 from __future__ import annotations
 
-import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -22,6 +26,8 @@ from fvrec.config import Settings
 CHECKOUT = Path(__file__).resolve().parents[1]
 POOL = "fvrec"
 """The work pool of ``prefect.yaml``."""
+PATIENCE_S = 10.0
+_LOOK_S = 0.25
 
 
 def make_pool() -> None:
@@ -34,17 +40,54 @@ def make_pool() -> None:
             return
 
 
-def main() -> None:
-    """Never returns: the process becomes the worker, so that a stop signal reaches it."""
+def supervise(command: Sequence[str], patience_s: float = PATIENCE_S) -> int:
+    """Run a worker until it ends, and see to it that it does when this process is asked to stop; its exit code.
+
+    Prefect 3.8.8's worker sometimes waits for ever when the signal reaches it between a run's last state and the end of
+    the run's process. So once it has been asked, and no run of it has been alive for ``patience_s``, it is killed (the
+    exit code is then 0: nothing was lost). A run that is at work is waited for.
+    """
+    worker = subprocess.Popen(command, cwd=CHECKOUT)  # noqa: S603 - our own words
+    asked = threading.Event()
+
+    def stop(signum: int, _: FrameType | None) -> None:
+        asked.set()
+        if signum == signal.SIGTERM:  # a terminal's interrupt has reached the worker too
+            worker.terminate()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)
+    idle_since = time.monotonic()
+    while True:
+        try:
+            return worker.wait(_LOOK_S)
+        except subprocess.TimeoutExpired:
+            if not asked.is_set() or _has_children(worker.pid):
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > patience_s:
+                worker.kill()
+                worker.wait()
+                return 0
+
+
+def _has_children(pid: int) -> bool:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    try:
+        return any(file.read_text().strip() for file in lists)
+    except OSError:  # it ends just now
+        return False
+
+
+def main() -> int:
+    """The worker's exit code."""
     prefect = [sys.executable, "-m", "prefect"]
     make_pool()
     close_abandoned(Settings(), pool=POOL)
     subprocess.run([*prefect, "--no-prompt", "deploy", "--all"], cwd=CHECKOUT, check=True)  # noqa: S603 - our own words
     # One run at a time: a root takes no second one, so others wait in the pool instead of failing.
     worker = ["worker", "start", "--pool", POOL, "--type", ProcessWorker.type, "--limit", "1", "--with-healthcheck"]
-    # No shell is wanted.
-    os.execv(sys.executable, [*prefect, *worker])  # noqa: S606  # nosec B606
+    return supervise([*prefect, *worker])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

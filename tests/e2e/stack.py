@@ -63,16 +63,12 @@ class Service:
             time.sleep(_SECONDS)
         raise TimeoutError(f"{self.name} is not healthy (exit code {self.process.poll()}):\n{self.said()}")
 
-    def stop(self) -> bool:
-        """The file's stop signal, and after its grace period the engine's SIGKILL; whether the first was enough."""
+    def stop(self) -> float:
+        """The file's stop signal; how long it took. TimeoutExpired after the file's grace period."""
+        begin = time.monotonic()
         self.process.send_signal(getattr(signal, self.written.get("stop_signal", "SIGTERM")))
-        try:
-            self.process.wait(float(self.written["stop_grace_period"].removesuffix("s")))
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            return False
-        return True
+        self.process.wait(float(self.written["stop_grace_period"].removesuffix("s")))
+        return time.monotonic() - begin
 
     def survivors(self) -> list[str]:
         """Processes that it has left behind: those of its session."""
