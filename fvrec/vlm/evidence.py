@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SIDE = 7
 """Windows along one side of the photo, whatever the tower's own grid."""
 _HIDDEN = 255
+_MORE = 0.5
 Score = Callable[[NDArray[np.uint8]], NDArray[np.floating[Any]]]
 """``[B, S, S, 3]`` photos -> ``[B]`` log-probabilities of one value."""
 
@@ -89,11 +90,14 @@ def occlusion_drops(pixels: NDArray[np.uint8], score: Score, side: int = SIDE) -
     size = len(pixels)
     if not 1 < side <= size:
         raise FvrecError("a photo cannot be hidden window by window", found=side, allowed=f"2 to {size} a side")
-    edges = np.linspace(0, size, side + 1).round().astype(int)
+    # Half a window more on each side: what a window hides of a thing, its neighbours would show.
+    starts, ends = (
+        np.clip((np.arange(side) + edge) * size / side, 0, size).round().astype(int) for edge in (-_MORE, 1 + _MORE)
+    )
     photos = np.repeat(pixels[None], side * side + 1, axis=0)
     for window in range(side * side):
         row, column = divmod(window, side)
-        photos[window + 1, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = _HIDDEN
+        photos[window + 1, starts[row] : ends[row], starts[column] : ends[column]] = _HIDDEN
     scores = np.asarray(score(photos), dtype=np.float64)
     drops: NDArray[np.float64] = scores[0] - scores[1:]
     return drops

@@ -29,26 +29,36 @@ CELL = 32
 PATCH = 2 * CELL
 
 
+def darkness(photos: np.ndarray) -> np.ndarray:
+    return (255 - photos.astype(float)).mean(axis=(1, 2, 3))
+
+
 def test_the_one_window_that_counts_is_found() -> None:
     photo = np.full((56, 56, 3), 255, dtype=np.uint8)
     photo[16:24, 24:32] = 55  # row 2, column 3 of 7 x 7 windows
-
-    def darkness(photos: np.ndarray) -> np.ndarray:
-        return (255 - photos.astype(float)).mean(axis=(1, 2, 3))
-
     found = as_evidence("color", "red", occlusion_drops(photo, darkness))
     assert int(found.map.argmax()) == 2 * 7 + 3
     assert found.map.max() == 1.0
-    assert np.count_nonzero(found.map) == 1
+    around = found.map.copy()
+    around[1:4, 2:5] = 0
+    assert not around.any()  # a window hides half of its neighbours, and nothing beyond
+    assert found.map[2, 2] == pytest.approx(0.5)
+    assert found.map[1, 2] == pytest.approx(0.25)
     assert found.drop == pytest.approx(200 * 64 / 56**2)
 
 
 @pytest.mark.parametrize("size", [224, 260, 256])
-def test_every_pixel_is_hidden_once(size: int) -> None:
-    photo = np.zeros((size, size, 3), dtype=np.uint8)
-    drops = occlusion_drops(photo, lambda photos: -(photos[..., 0] == 255).sum(axis=(1, 2)).astype(float))
-    assert drops.sum() == size * size
-    assert (size / 7 - 1) ** 2 <= drops.min() <= drops.max() <= (size / 7 + 1) ** 2
+def test_every_pixel_is_hidden_and_each_window_is_two_wide(size: int) -> None:
+    hidden = np.zeros((size, size), dtype=int)
+
+    def look(photos: np.ndarray) -> np.ndarray:
+        hidden[:] = (photos[1:, ..., 0] == 255).sum(axis=0)
+        return -(photos[..., 0] == 255).sum(axis=(1, 2)).astype(float)
+
+    drops = occlusion_drops(np.zeros((size, size, 3), dtype=np.uint8), look).reshape(7, 7)
+    assert hidden.min() >= 1
+    assert drops[1:-1, 1:-1].min() >= (2 * size / 7 - 1) ** 2
+    assert drops.max() <= (2 * size / 7 + 1) ** 2
 
 
 def test_what_speaks_against_the_value_is_no_evidence() -> None:
@@ -130,9 +140,8 @@ def test_the_map_lies_on_the_patch_that_the_model_reads(reader: Extractor) -> No
         total = found.map.sum()  # 0 where a quarter of the patch does without any of its windows
         shares.append(found.map[row : row + 2, column : column + 2].sum() / total if total else 0.0)
     # 4 windows of 49: by chance .08.
-    seen = [share for share in shares if share > 0]
-    assert len(seen) >= 10
-    assert np.mean(seen) > 0.8
+    assert np.mean(shares) > 0.6
+    assert np.mean(np.array(shares) > 0.3) > 0.8
 
 
 def test_an_unknown_field_and_a_broken_photo_are_errors(reader: Extractor) -> None:
