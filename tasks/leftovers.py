@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from fvrec.artifacts import is_temporary, remove
+from fvrec.artifacts import is_temporary, output_name, remove
 from fvrec.config import DRAWN, FETCHED, Settings
 from fvrec.errors import FvrecError
 from fvrec.records import utc_now
@@ -51,7 +51,9 @@ def _leftovers(settings: Settings) -> Iterator[Path]:
 
 def _filled(settings: Settings) -> list[Path]:
     outputs = ("manifests", "models", "adapters", "policies", "logs", "calibration", "resume")
-    drawn = [settings.raw_dir] if settings.source == DRAWN else [settings.raw_dir / FETCHED]
+    raw = settings.raw_dir if settings.source == DRAWN else settings.raw_dir / FETCHED
+    # Elsewhere the root's lock says nothing: another root's run may be fetching into the same folder.
+    drawn = [raw] if raw.resolve().is_relative_to(settings.root.resolve()) else []
     return [
         *(settings.processed, settings.sft_dir, settings.eval_dir, settings.cache, settings.warehouse_dir),
         *(settings.outputs / name for name in outputs),
@@ -72,7 +74,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _note(settings: Settings, found: list[Path]) -> None:
     """The lines come before the removal: a process killed in between has then said more than it did, not less."""
     log, now = settings.logs / LOG, utc_now().isoformat(timespec="seconds")
-    lines = (f"{now} {path.relative_to(settings.root).as_posix()}\n" for path in found)
+    lines = (f"{now} {output_name(path, settings.root)}\n" for path in found)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
@@ -101,4 +103,12 @@ def _is_orphan(process: psutil.Process, home: Path) -> bool:
         return False
     environment, parent = process.environ(), process.parent()
     ours = environment.get("PREFECT__SERVER_EPHEMERAL") == "1" and environment.get("PREFECT_HOME") == str(home)
-    return ours and (parent is None or "python" not in parent.name())
+    return ours and (parent is None or not _is_python(parent))
+
+
+def _is_python(process: psutil.Process) -> bool:
+    """By the program, not by the process's name: that of a console script is the script's own."""
+    try:
+        return "python" in Path(process.exe()).name
+    except psutil.AccessDenied:
+        return "python" in process.name()

@@ -10,7 +10,7 @@ import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -180,14 +180,15 @@ def _is_read_elsewhere(file: Path) -> bool:
 
     An exclusive one can only be asked for through a handle for writing, hence the change of mode.
     """
-    file.chmod(0o644)
     try:
+        file.chmod(0o644)
         with file.open("r+b") as opened:
             fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return True
     finally:
-        file.chmod(0o444)
+        with suppress(PermissionError):  # another user's: it stays, and the publication holds
+            file.chmod(0o444)
     return False
 
 

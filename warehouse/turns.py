@@ -7,6 +7,7 @@ asked for often. The kernel gives it up when its holder dies.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import random
 import time
@@ -24,15 +25,17 @@ _PAUSE_S = (0.002, 0.02)
 def turn(path: Path, *, exclusive: bool, wait_s: float) -> Iterator[None]:
     """Many readers or one writer among all processes that ask here. FvrecError when ``wait_s`` are over.
 
-    A writer first becomes the next one, so that whoever has just written does not overtake those who wait. On a disk
-    that takes no lock file there is no writer to wait for either.
+    A writer first becomes the next one, so that whoever has just written does not overtake those who wait. A reader who
+    may not write here reads without a turn: DuckDB's own lock still keeps it apart from writers. A writer never does.
     """
     with ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             here = held.enter_context(path.with_name(f".{path.name}.turn").open("a"))
             following = held.enter_context(path.with_name(f".{path.name}.next").open("a"))
-        except OSError:
+        except OSError as error:
+            if exclusive or error.errno not in (errno.EROFS, errno.EACCES):
+                raise FvrecError(f"cannot take a turn at the database ({error.strerror})", where=path) from error
             yield
             return
         deadline = time.monotonic() + wait_s

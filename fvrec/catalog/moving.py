@@ -18,13 +18,17 @@ def require_same_shop(catalog: Catalog, history: Mapping[str, Placed], *, before
 
     A folder may move, grow, shrink and get better photos: at least half of the products that could be in both must bear
     the same id and the same group_key, photo or look. A group_key that is the id itself proves nothing. In the very
-    same folder seasons come and go: only when of ``FEW`` products or more not one is left, it is another shop's.
+    same folder products come, go and are photographed anew; it is another shop's when ``FEW`` ids or more are known,
+    tell their design, and not one is what it was: these would take the places of those.
     """
     known = {item_id: placed for item_id, placed in history.items() if not placed.vanished}
     common = min(len(known), len(catalog.items))
     fitting = sum(_fits(item, known.get(item.item_id)) for item in catalog.items)
-    in_place = before.resolve() == now.resolve()
-    least = min(common // FEW, 1) if in_place else -(-common // 2)
+    if before.resolve() == now.resolve():
+        telling = sum(item.item_id in known and item.group_key not in ("", item.item_id) for item in catalog.items)
+        least = min(telling // FEW, 1)
+    else:
+        least = -(-common // 2)
     if fitting < least:
         raise FvrecError(
             f"another shop: {now} does not hold the products that were ingested from {before}",

@@ -126,8 +126,8 @@ class ScaledProjector(nn.Module):
     @torch.no_grad()
     def fit(self, features: Tensor) -> None:
         """Measure centre and scale on train photos' features ``[N, T, D]``; what never varies is left out."""
-        for kind, part in enumerate(self._parts(features.float())):
-            rows = part.flatten(0, 1)
+        for kind, part in enumerate(self._parts(features)):
+            rows = part.flatten(0, 1).float()
             spread = rows.std(dim=0, correction=0)
             self.center[kind] = rows.mean(dim=0)
             self.scale[kind] = torch.where(spread > _LEAST_SPREAD, 1 / spread.clamp_min(_LEAST_SPREAD), 0.0)

@@ -35,7 +35,7 @@ from fvrec.vlm.weights import model_digest
 
 EVALUATED = 512
 """So many val samples are looked at during training; the extraction stages look at all of them."""
-MEASURED = 2048
+MEASURED = 512
 """So many train photos tell the projector how features lie."""
 
 

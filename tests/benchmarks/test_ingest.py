@@ -18,7 +18,7 @@ def test_both_sides_are_timed_on_the_same_photos(tmp_path: Path) -> None:
     assert ingest.bare_decode([str(folder / "images" / f"{i}.jpg") for i in ids]) == 11
 
 
-def test_growth_reads_only_what_is_new(tmp_path: Path) -> None:
+def test_growth_counts_the_rows_that_are_new(tmp_path: Path) -> None:
     ids = [str(number) for number in range(205)]
     folder = write_folder(tmp_path / "raw", [line(i, f"Name {i}") for i in ids], photos=ids)
     found = ingest.growth("myntra", folder)

@@ -141,14 +141,17 @@ def test_a_shop_may_move_and_another_one_is_refused(settings: Settings) -> None:
 def test_another_shop_in_the_same_folder_is_refused_but_a_new_season_is_not(settings: Settings) -> None:
     store = Warehouse(settings.database)
     before = store.fingerprint_source("myntra")
-    _shop(settings.root, {n: f"Name {n}" for n in range(100, 100 + COUNT)}, photos=range(100, 100 + COUNT))
+    for n in range(COUNT):
+        write_photo(settings.root / "raw" / "images" / f"{n}.jpg", 5000 + n)
+    _shop(settings.root, {n: f"Thing {n}" for n in range(COUNT)})
     with pytest.raises(FvrecError, match="another shop"):
         _ingest(settings)
     assert store.fingerprint_source("myntra") == before
-    season = {0: "Name 0", **{n: f"Name {n}" for n in range(100, 100 + COUNT)}}
-    _shop(settings.root, season)
+    _shop(settings.root, {n: f"Name {n}" for n in range(COUNT)})
+    assert not _ingest(settings)  # the same designs, photographed anew
+    _shop(settings.root, {n: f"Name {n}" for n in range(100, 100 + COUNT)}, photos=range(100, 100 + COUNT))
     assert not _ingest(settings)
-    assert _changes(settings)["vanished now"] == COUNT - 1
+    assert _changes(settings)["vanished now"] == COUNT
 
 
 def test_pictures_that_were_fetched_and_cleared_away_are_fetched_again(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.leftovers import stop_orphaned_servers
+from fvrec.artifacts import temporary_name
+from fvrec.config import FETCHED, Settings
+from tasks.leftovers import stop_orphaned_servers, sweep
 
 # In place of the server: a process of that command line and environment that does nothing.
 SERVER = "import sys, time; print(sys.argv[0], flush=True); time.sleep(120)"
@@ -47,6 +49,38 @@ def test_the_server_of_a_killed_run_is_ended(tmp_path: Path) -> None:
         finally:
             served.kill()
             elsewhere.kill()
+
+
+def test_a_run_under_the_name_of_its_script_keeps_its_server(tmp_path: Path) -> None:
+    """As under ``.venv/bin/fvrec``: the kernel then calls the process by the script's name."""
+    script = tmp_path / "fvrec"
+    script.write_text(f"#!{sys.executable}\nimport subprocess\nsubprocess.run({COMMAND!r})\n")
+    script.chmod(0o755)
+    with subprocess.Popen([script], env=_environment(tmp_path / "home"), stdout=subprocess.PIPE) as run:
+        children: list[psutil.Process] = []
+        try:
+            assert run.stdout is not None
+            run.stdout.readline()
+            children = psutil.Process(run.pid).children()
+            assert psutil.Process(run.pid).name() == "fvrec"
+            assert stop_orphaned_servers(tmp_path / "home") == []
+            assert [child.is_running() for child in children] == [True]
+        finally:
+            for child in children:
+                child.kill()
+            run.kill()
+
+
+def test_pictures_fetched_into_a_folder_outside_the_root_are_left_alone(tmp_path: Path) -> None:
+    """Another root's run may be writing there, and this root's lock says nothing of it."""
+    raw = tmp_path / "shop"
+    begun = temporary_name(raw / FETCHED / "ab" / "x")
+    mine = tmp_path / "root" / "reports" / begun.name
+    for path in (begun, mine):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert sweep(Settings(root=tmp_path / "root", source="tabular", raw=raw)) == [mine]
+    assert begun.exists()
 
 
 def _ended(process: psutil.Process) -> bool:
