@@ -77,7 +77,7 @@ def evidence_of(extractor: Extractor, sample: Sample, pixels: NDArray[np.uint8],
         features = torch.from_numpy(extractor.tower.encode(photos).astype(np.float32))
         return extractor.decoder.decode([ids] * len(photos), features)[field]
 
-    chosen = int(read(pixels[None]).greedy[0])
+    chosen = int(read(pixels[None].copy()).greedy[0])  # torch warns of an array that is read-only
     drops = occlusion_drops(pixels, lambda photos: read(photos).log_probs[:, chosen])
     return as_evidence(field, VALUES[field][chosen], drops)
 
