@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -82,20 +82,30 @@ def deployments(parameters: dict[str, Any]) -> list[RunnerDeployment]:
 def close_abandoned(settings: Settings, *, pool: str | None = None) -> int:
     """Mark as crashed the runs that a killed process left as running; how many there were.
 
-    None is touched while a run is at work in this root: whoever holds its lock may be one of them. ``pool``: only runs
-    of this work pool, on a server that others use too.
+    None is touched while a run is at work in this root: whoever holds its lock may be one of them. A run that names
+    another root is left alone: its own process knows whether it is at work. ``pool``: only runs of this work pool, on a
+    server that others use too.
     """
+    here = settings.root.resolve()
     try:
         with only_run(settings), get_client(sync_client=True) as client:
             running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY)))
             pools = None if pool is None else WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
-            left = client.read_flow_runs(flow_run_filter=running, work_pool_filter=pools)
+            found = client.read_flow_runs(flow_run_filter=running, work_pool_filter=pools)
+            left = [run for run in found if _root_of(run.parameters) in (None, here)]
             for run in left:
                 gone: State[Any] = Crashed(message="its process ended without a word: found at the start of the server")
                 client.set_flow_run_state(run.id, gone, force=True)
             return len(left)
     except FvrecError:
         return 0
+
+
+def _root_of(parameters: Mapping[str, Any]) -> Path | None:
+    """The absolute root that a flow run was asked to work in; None where it names none."""
+    asked = parameters.get("settings")
+    root = asked.get("root") if isinstance(asked, Mapping) else None
+    return Path(root).resolve() if isinstance(root, str) and Path(root).is_absolute() else None
 
 
 def require_free(port: int) -> None:

@@ -25,20 +25,21 @@ with only_run(Settings(root=Path(sys.argv[1]))):
 """
 
 
-def leave_a_run(state: str, *, pool: str | None = None) -> UUID:
-    """A flow run in that state whose process is no more."""
+def leave_a_run(state: str, *, pool: str | None = None, root: Path | None = None) -> UUID:
+    """A flow run in that state whose process is no more; with ``root``, one that was asked to work there."""
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.client.schemas.objects import State, StateType
 
     @flow(name="left behind")
-    def left() -> None: ...
+    def left(settings: dict[str, str] | None = None) -> None: ...
 
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(left)
         if pool is None:
-            return client.create_flow_run(left, state=State(type=StateType[state])).id
+            asked = {} if root is None else {"settings": {"root": str(root)}}
+            return client.create_flow_run(left, parameters=asked, state=State(type=StateType[state])).id
         client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template={}))
         deployment = client.create_deployment(flow_id=flow_id, name=pool, work_pool_name=pool)
         run = client.create_flow_run_from_deployment(deployment)
@@ -82,6 +83,16 @@ def test_nothing_is_closed_while_a_run_is_at_work_in_the_root(tmp_path: Path) ->
         holder.communicate("")
     assert close_abandoned(Settings(root=tmp_path)) == 1
     assert state_of(run)[0] == "CRASHED"
+
+
+def test_a_run_of_another_root_is_left_alone(tmp_path: Path) -> None:
+    from flows.serve import close_abandoned
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    ours, theirs = leave_a_run("RUNNING", root=here), leave_a_run("RUNNING", root=there)
+    close_abandoned(Settings(root=here))
+    assert [state_of(run)[0] for run in (ours, theirs)] == ["CRASHED", "RUNNING"]
 
 
 def test_a_worker_closes_what_its_own_pool_left(tmp_path: Path) -> None:
