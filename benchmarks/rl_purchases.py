@@ -36,7 +36,7 @@ from fvrec.rl.train import PpoConfig, isolated_torch, train_on
 from fvrec.rl.users import user_of_purchases
 from fvrec.sources.base import Purchase, RawRow
 from fvrec.sources.hm import HmSource
-from fvrec.stats import bootstrap_mean, holm, paired_difference
+from fvrec.stats import bootstrap_mean, holm, paired_difference, paired_p_value
 
 K, POOL, REPEATS, LEAST = 10, 50, 5, 4
 POWER = 1.96 + 0.84
@@ -163,15 +163,13 @@ def lists_of(
 
 def summary(scores: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
     """Levels, and the policy's paired differences with the smallest one that these customers could show."""
-    from scipy.stats import ttest_1samp
-
     differences = {}
     p = {}
     for name, values in scores.items():
         if name != "rl":
             gain = paired_difference(scores["rl"], values, seed=0)
             error = float((scores["rl"] - values).std(ddof=1)) / len(values) ** 0.5
-            p[name] = float(ttest_1samp(scores["rl"] - values, 0.0).pvalue)
+            p[name] = paired_p_value(scores["rl"] - values)
             differences[name] = {**_row(gain), "smallest_detectable": round(POWER * error, 4)}
     for name, corrected in holm(p).items():
         differences[name]["p_holm"] = float(f"{corrected:.2g}")

@@ -56,7 +56,7 @@ from fvrec.rl.users import sample_population
 
 K, POOL = 10, 50
 WEIGHTS_TRIED = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15)
-FEED_REPEATS = 3
+FEED_REPEATS = 10
 PROOF_NODES = 1000
 MODES = ("list", "click", "dwell", "known")
 
@@ -167,6 +167,11 @@ def list_study(world: World, steps: int) -> dict[str, Any]:
     add("oracle", partial(best_by_search, truth, K))
     sweeps = {
         name: [swept(diversifier(name, t)(without_truth(test), K), test, world, reward) for t in TRADE_OFFS]
+        for name in trade_offs
+    }
+    # The same four on what the reader believes: what they owe to the attributes as predicted, and what to the rule.
+    sweeps |= {
+        f"denoised_{name}": [swept(diversifier(name, t)(bank, K), test, world, reward) for t in TRADE_OFFS]
         for name in trade_offs
     }
     sweeps["rl"] = [
@@ -292,19 +297,22 @@ def feed_study(world: World, steps: int, kind: Any) -> dict[str, Any]:
         env=env,
         timesteps=steps,
         seed=world.seed,
-        ppo=ppo(world, warm="marginals"),
+        ppo=ppo(world),
         reader=world.reader,
         judge=world.judge,
     )
     cpu = time.process_time() - began
-    start = train_on(
-        world.train, env=env, timesteps=1, seed=world.seed, ppo=only_warm(world, "marginals"), reader=world.reader,
-        judge=world.judge,
-    )  # fmt: skip
+    starts = {
+        name: train_on(
+            world.train, env=env, timesteps=1, seed=world.seed, ppo=only_warm(world, warm), reader=world.reader,
+            judge=world.judge,
+        )
+        for name, warm in (("marginals", "marginals"), ("cloned", "both"))
+    }  # fmt: skip
     bank = world.bank("test", world.reader)
     feeders = {"open_loop": open_loop, "adaptive_greedy": adaptive_greedy, "replanning": replanning}
     rows = {name: average(bank, fixed, make(bank, reward, K)) for name, make in feeders.items()}
-    rows["marginals"] = average(bank, fixed, by_network(start.network))
+    rows |= {name: average(bank, fixed, by_network(start.network)) for name, start in starts.items()}
     rows["rl"] = average(bank, fixed, by_network(trained.network))
     print(
         world.seed,

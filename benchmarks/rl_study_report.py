@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ttest_1samp
 
-from fvrec.rl.compare import sweep_hypervolumes
-from fvrec.stats import Interval, bootstrap_mean, holm, paired_difference
+from fvrec.rl.sweeps import hypervolume_draws
+from fvrec.stats import Interval, bootstrap_mean, holm, paired_difference, paired_p_value
 
 OURS = ("rl", "rl_swap", "rl_best_of_16")
 LIST_METRICS = ("true_reward", "ndcg", "ild", "coverage", "ild_attributes", "long_tail")
@@ -72,8 +71,7 @@ def _differences(seeds: Sequence[Row], ours: str, names: Iterable[str]) -> dict[
     others = [name for name in names if name not in (ours, "oracle", "ceiling")]
     mine = _users(seeds, ours, "true_reward")
     pairs = {name: mine - _users(seeds, name, "true_reward") for name in others}
-    p = {name: float(ttest_1samp(d, 0.0).pvalue) if d.any() else 1.0 for name, d in pairs.items()}
-    corrected = holm(p)
+    corrected = holm({name: paired_p_value(one) for name, one in pairs.items()})
     found = {}
     for name, difference in pairs.items():
         gain = paired_difference(difference, np.zeros_like(difference), seed=0)
@@ -104,13 +102,8 @@ def _hypervolumes(seeds: Sequence[Row]) -> dict[str, Row]:
             name: [np.array([point[m] for point in points]) for m in ("ndcg", "ild")]
             for name, points in row["sweeps"].items()
         }
-        draws = [np.arange(len(base)), *(rng.integers(len(base), size=len(base)) for _ in range(RESAMPLES))]
-        parts.append(
-            {
-                name: np.array([sweep_hypervolumes(ndcg, ild, base, rows) for rows in draws])
-                for name, (ndcg, ild) in sweeps.items()
-            }
-        )
+        samples = [rng.integers(len(base), size=len(base)) for _ in range(RESAMPLES)]
+        parts.append({name: hypervolume_draws(ndcg, ild, base, samples) for name, (ndcg, ild) in sweeps.items()})
     means = {name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]}
     found = {}
     for name, values in means.items():

@@ -56,6 +56,36 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, seed: int) -> Inte
     return bootstrap_mean(a - b, seed=seed)
 
 
+def bootstrap_ratio(first: ArrayLike, second: ArrayLike, *, seed: int, resamples: int = RESAMPLES) -> Interval:
+    """Ratio of two means over the same units, in the same order, with its interval.
+
+    >>> bootstrap_ratio([1.0, 3.0], [2.0, 6.0], seed=0)
+    Interval(value=0.5, low=0.5, high=0.5, n=2)
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 1 or not a.size:
+        raise ValueError(f"paired samples must have one shape, and a unit: {a.shape} and {b.shape}")
+    rng = np.random.default_rng(seed)
+    ratios = np.empty(resamples)
+    for index in range(resamples):
+        rows = rng.integers(0, a.size, a.size)
+        ratios[index] = a[rows].mean() / b[rows].mean()
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return Interval(float(a.mean() / b.mean()), float(low), float(high), int(a.size))
+
+
+def paired_p_value(differences: ArrayLike) -> float:
+    """Two-sided p-value of a paired t-test; 1 where nothing differs or one unit tells nothing.
+
+    >>> paired_p_value([0.0, 0.0])
+    1.0
+    """
+    from scipy.stats import ttest_1samp
+
+    sample = np.asarray(differences, dtype=np.float64)
+    return float(ttest_1samp(sample, 0.0).pvalue) if sample.size > 1 and np.ptp(sample) > 0 else 1.0
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """p-values of one family of tests, corrected so that any false alarm has at most the stated chance (Holm, 1979).
 

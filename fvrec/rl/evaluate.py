@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ttest_1samp
 
 from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
@@ -17,8 +16,8 @@ from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
 from fvrec.rl.bank import Bank
 from fvrec.rl.baselines import BankRanker, search_lists
-from fvrec.rl.compare import SWEPT_WEIGHTS, at_weights, diversifier, tuned
-from fvrec.rl.feeds import adaptive_greedy, replanning
+from fvrec.rl.compare import TRADE_OFFS, diversifier, tuned
+from fvrec.rl.feeds import Feeder, adaptive_greedy, replanning
 from fvrec.rl.items import ItemTable
 from fvrec.rl.oracle import best_by_search, truth_of
 from fvrec.rl.playing import by_network, play
@@ -27,11 +26,11 @@ from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import ListScores, RandomRank, rank_all, score_lists
 from fvrec.rl.serve import PolicyRanker, greedy_ranker
+from fvrec.rl.sweeps import DIVERSIFIERS, hypervolume_metrics, sweep_diversifier, sweep_policy
 from fvrec.rl.train import TrainedPolicy
 from fvrec.rl.users import Population, sample_population
-from fvrec.stats import Interval, bootstrap_mean, holm, paired_difference
+from fvrec.stats import Interval, bootstrap_mean, bootstrap_ratio, holm, paired_difference, paired_p_value
 
-MMR_TRADE_OFFS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 RANKINGS_KEPT = 10
 FEED_REPEATS = 3
 
@@ -99,7 +98,7 @@ def evaluate_feed(trained: TrainedPolicy, requests: Sequence[Request], common: M
     """
     k, reward = trained.env.list_length, trained.env.reward
     bank, env = Bank.of(requests, trained.reader), replace(trained.env, vary=False)
-    feeders = {
+    feeders: dict[str, Feeder] = {
         "rl": by_network(trained.network),
         "adaptive_greedy": adaptive_greedy(bank, reward, k),
         "replanning": replanning(bank, reward, k),
@@ -146,9 +145,10 @@ def evaluate(
     Metrics (95 % intervals over users): true_reward, ndcg, ild, coverage at ``k`` for each strategy, and the paired
     differences ``<metric>_difference`` of the policy against each other strategy (``params: {"against": …}``).
     ``true_reward_p_holm`` are the differences' p-values, corrected for their number. ``oracle`` searches with the truth
-    in hand, where pools are of one size.
-    Curve ``mmr_tradeoff``: NDCG (x) and ILD (y) of MMR over its trade-off, with true_reward among the params;
-    ``rl_tradeoff``: the same of the policy over lambda = mu.
+    in hand, where pools are of one size; ``of_oracle`` is a strategy's mean true reward over the oracle's.
+    Curves ``mmr_tradeoff`` and those of the other diversifiers: NDCG (x) and ILD (y) over the trade-off, with
+    true_reward among the params; ``rl_tradeoff``: the same of the policy over lambda = mu. ``hypervolume``: what each
+    curve covers above Base's NDCG - .1 and ILD 0, and ``hypervolume_difference`` the policy's lead over each.
     """
     if not requests:
         raise FvrecError("there are no requests to evaluate on")
@@ -161,9 +161,10 @@ def evaluate(
     common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
     metrics = _levels(scores, common, mmr) + _differences(scores, policy.name, common)
     rankings = [row for name, chosen in lists.items() for row in _as_rankings(requests, chosen, name)]
-    curves = mmr_curve(requests, k, reward)
-    if isinstance(policy, PolicyRanker):
-        curves += policy_curve(policy, requests, k, reward)
+    sweeps = [sweep_policy(policy, requests, k, reward)] if isinstance(policy, PolicyRanker) else []
+    sweeps += [sweep_diversifier(name, requests, k, reward) for name in DIVERSIFIERS]
+    metrics += hypervolume_metrics(sweeps, scores["base_rank"].ndcg, common)
+    curves = [point for sweep in sweeps for point in sweep.curve()]
     return RlEvaluation(tuple(metrics), tuple(curves), tuple(rankings))
 
 
@@ -174,7 +175,7 @@ def tune_mmr(requests: Sequence[Request], k: int, reward: RewardConfig) -> Mmr:
         lists = rank_all(Mmr(trade_off), requests, k)
         return float(score_lists(requests, lists, reward).true_reward.mean())
 
-    return Mmr(max(MMR_TRADE_OFFS, key=earned))
+    return Mmr(max(TRADE_OFFS, key=earned))
 
 
 def best_lists(requests: Sequence[Request], k: int, reward: RewardConfig) -> list[NDArray[np.int64]] | None:
@@ -183,16 +184,6 @@ def best_lists(requests: Sequence[Request], k: int, reward: RewardConfig) -> lis
         return None
     bank = Bank.of(requests)
     return list(best_by_search(truth_of(bank, np.arange(len(bank)), reward), k))
-
-
-def policy_curve(policy: PolicyRanker, requests: Sequence[Request], k: int, reward: RewardConfig) -> list[CurvePoint]:
-    """Relevance against diversity as lambda = mu goes from 0 to the end of the trained range."""
-    points = []
-    for weight in SWEPT_WEIGHTS:
-        scores = score_lists(requests, rank_all(at_weights(policy, weight), requests, k), reward)
-        params = {"weight": weight, "true_reward": round(float(scores.true_reward.mean()), 4)}
-        points.append(CurvePoint("rl", "rl_tradeoff", float(scores.ndcg.mean()), float(scores.ild.mean()), params))
-    return points
 
 
 def _others(trained: TrainedPolicy, tuning: Sequence[Request]) -> list[Ranker]:
@@ -210,38 +201,34 @@ def _others(trained: TrainedPolicy, tuning: Sequence[Request]) -> list[Ranker]:
     return [*diversifiers, *searches, trained.ranker(swaps=2, name="rl_swap")]
 
 
-def mmr_curve(requests: Sequence[Request], k: int, reward: RewardConfig) -> list[CurvePoint]:
-    """Relevance against diversity as MMR's trade-off goes from all diversity to all relevance."""
-    points = []
-    for trade_off in MMR_TRADE_OFFS:
-        scores = score_lists(requests, rank_all(Mmr(trade_off), requests, k), reward)
-        params = {
-            "trade_off": trade_off,
-            "true_reward": round(float(scores.true_reward.mean()), 4),
-            "coverage": round(float(scores.coverage.mean()), 4),
-        }
-        points.append(CurvePoint("rl", "mmr_tradeoff", float(scores.ndcg.mean()), float(scores.ild.mean()), params))
-    return points
-
-
 def _requests(items: ItemTable, population: Population, budget: RlBudget, seed: int) -> list[Request]:
     pool_size = min(budget.pool_size, len(items))
     return RequestSampler(items, population.users, pool_size, population.interactions).of_every_user(seed=seed)
 
 
 def _levels(scores: Mapping[str, ListScores], common: Mapping[str, Any], mmr: Mmr) -> list[Metric]:
-    return [
+    levels = [
         _metric(part.name, bootstrap_mean(getattr(judged, part.name), seed=common["seed"]), common, strategy, params)
         for strategy, judged in scores.items()
         for params in [{"trade_off": mmr.trade_off} if strategy == mmr.name else {}]
         for part in fields(ListScores)
+    ]
+    best = scores.get("oracle")
+    if best is None:
+        return levels
+    return levels + [
+        _metric(
+            "of_oracle", bootstrap_ratio(one.true_reward, best.true_reward, seed=common["seed"]), common, strategy, {}
+        )
+        for strategy, one in scores.items()
+        if strategy != "oracle"
     ]
 
 
 def _differences(scores: Mapping[str, ListScores], strategy: str, common: Mapping[str, Any]) -> list[Metric]:
     metrics = []
     rewards = {name: scores[strategy].true_reward - judged.true_reward for name, judged in scores.items()}
-    p = {name: _p_value(gain) for name, gain in rewards.items() if name not in (strategy, "oracle")}
+    p = {name: paired_p_value(gain) for name, gain in rewards.items() if name not in (strategy, "oracle")}
     for other, value in holm(p).items():
         params = {"against": other}
         metrics.append(Metric(metric="true_reward_p_holm", value=value, strategy=strategy, params=params, **common))
@@ -251,11 +238,6 @@ def _differences(scores: Mapping[str, ListScores], strategy: str, common: Mappin
             gain = paired_difference(ours, theirs, seed=common["seed"])
             metrics.append(_metric(f"{part.name}_difference", gain, common, strategy, {"against": other}))
     return metrics
-
-
-def _p_value(differences: NDArray[np.float64]) -> float:
-    """Two-sided, of a paired t-test; 1 where nothing differs or one user tells nothing."""
-    return float(ttest_1samp(differences, 0.0).pvalue) if len(differences) > 1 and np.ptp(differences) > 0 else 1.0
 
 
 def _metric(

@@ -35,7 +35,11 @@ class Searching:
 
     def __call__(self, rows: NDArray[np.int64]) -> Chooser:
         count = len(rows)
-        start = Problem.of(self.bank, rows, np.full(count, self.reward.redundancy), np.full(count, self.reward.novelty))
+        weights = np.full(count, self.reward.redundancy), np.full(count, self.reward.novelty)
+        return self.on(Problem.of(self.bank, rows, *weights))
+
+    def on(self, start: Problem) -> Chooser:
+        """A chooser for pools as they are believed to be at the start, each with a lambda and a mu of its own."""
         planned: list[NDArray[np.int64]] = []
 
         def choose(features: ListFeatures, lists: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -55,16 +59,16 @@ class Searching:
         return swap(problem, plan, sweeps=self.sweeps, start=lists.shape[1], shortlist=self.shortlist)
 
 
-def open_loop(bank: Bank, reward: RewardConfig, k: int) -> Feeder:
+def open_loop(bank: Bank, reward: RewardConfig, k: int) -> Searching:
     """Greedy + exchange once, deaf to what follows."""
     return Searching(bank, reward, k, listen=False, sweeps=2)
 
 
-def adaptive_greedy(bank: Bank, reward: RewardConfig, k: int) -> Feeder:
+def adaptive_greedy(bank: Bank, reward: RewardConfig, k: int) -> Searching:
     """The largest marginal gain under the posterior."""
     return Searching(bank, reward, k)
 
 
-def replanning(bank: Bank, reward: RewardConfig, k: int) -> Feeder:
+def replanning(bank: Bank, reward: RewardConfig, k: int) -> Searching:
     """Greedy + exchange over all that is left, under the posterior, after each answer."""
     return Searching(bank, reward, k, sweeps=1, shortlist=20)

@@ -155,7 +155,7 @@ def train_policy(
             train,
             env=replace(env, feedback=FeedbackConfig()),
             timesteps=budget.feed_timesteps,
-            ppo=replace(PpoConfig.sized(budget.feed_timesteps), warm="marginals"),
+            ppo=PpoConfig.sized(budget.feed_timesteps),
             resume=resume / "feed" if resume else None,
             **shared,
         )
@@ -259,7 +259,7 @@ class _Run:
         ppo, env = self._ppo, self._env
         scale_inputs(network, bank, env, seed=self._seed)
         for name, fit in (("marginals", fit_marginals), ("clone", clone)):
-            if ppo.warm in (name, "both") and not (name == "clone" and env.feedback):
+            if ppo.warm in (name, "both"):
                 fit(network, bank, env, epochs=ppo.warm_epochs, lr=ppo.warm_lr, seed=self._seed)
         warm_critic(network, bank, env, epochs=max(1, ppo.warm_epochs // 2), lr=ppo.warm_lr, seed=self._seed)
         with torch.no_grad():

@@ -9,6 +9,7 @@ from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rl.bank import Bank
+from fvrec.rl.compare import hypervolume
 from fvrec.rl.env import EnvConfig, ListEnv
 from fvrec.rl.evaluate import RlEvaluation, evaluate, evaluate_policy, tune_mmr
 from fvrec.rl.items import ItemTable
@@ -72,10 +73,11 @@ def test_it_gives_more_diverse_lists_than_base_for_little_relevance(evaluation: 
 
 def test_every_strategy_has_every_number_with_its_interval(evaluation: RlEvaluation) -> None:
     levels = [metric for metric in evaluation.metrics if not metric.metric.endswith(("_difference", "_p_holm"))]
+    everybody = (*DIVERSIFIERS, *SEARCHES, "base_rank", "greedy", "rl", "rl_swap", "random", "oracle")
     assert {(m.strategy, m.metric) for m in levels} == {
-        (strategy, name)
-        for strategy in (*DIVERSIFIERS, *SEARCHES, "base_rank", "greedy", "rl", "rl_swap", "random", "oracle")
-        for name in ("true_reward", "ndcg", "ild", "coverage")
+        *((strategy, name) for strategy in everybody for name in ("true_reward", "ndcg", "ild", "coverage")),
+        *((strategy, "of_oracle") for strategy in everybody if strategy != "oracle"),
+        *((strategy, "hypervolume") for strategy in ("mmr", "msd", "dpp", "ssd", "rl")),
     }
     for metric in evaluation.metrics:
         assert (metric.stage, metric.split, metric.k, metric.source) == ("rl", "test", 10, "hand")
@@ -91,7 +93,7 @@ def test_every_strategy_has_every_number_with_its_interval(evaluation: RlEvaluat
 
 
 def test_the_curve_trades_relevance_for_diversity_and_ends_at_base(evaluation: RlEvaluation) -> None:
-    assert {point.curve for point in evaluation.curves} == {"mmr_tradeoff", "rl_tradeoff"}
+    assert {point.curve for point in evaluation.curves} == {f"{n}_tradeoff" for n in ("mmr", "msd", "dpp", "ssd", "rl")}
     mine = sorted((p for p in evaluation.curves if p.curve == "rl_tradeoff"), key=lambda point: point.params["weight"])
     assert mine[0].x > mine[-1].x
     assert mine[0].y < mine[-1].y
@@ -100,6 +102,24 @@ def test_the_curve_trades_relevance_for_diversity_and_ends_at_base(evaluation: R
     assert points[0].x < points[-1].x
     assert points[0].y > points[-1].y
     assert points[-1].x == pytest.approx(evaluation.metric("ndcg", "base_rank").value)
+
+
+def test_the_hypervolume_is_that_of_the_curve(evaluation: RlEvaluation) -> None:
+    reference = (evaluation.metric("ndcg", "base_rank").value - 0.1, 0.0)
+    covered = {}
+    for name in ("rl", "mmr", "msd", "dpp", "ssd"):
+        points = [(point.x, point.y) for point in evaluation.curves if point.curve == f"{name}_tradeoff"]
+        found = evaluation.metric("hypervolume", name, points=10)
+        assert found.value == pytest.approx(hypervolume(points, reference))
+        covered[name] = found.value
+    lead = evaluation.metric("hypervolume_difference", "rl", against="mmr")
+    assert lead.value == pytest.approx(covered["rl"] - covered["mmr"])
+
+
+def test_a_share_of_the_oracle_is_that_of_the_means(evaluation: RlEvaluation) -> None:
+    reward = {name: evaluation.metric("true_reward", name).value for name in ("rl", "random", "oracle")}
+    assert evaluation.metric("of_oracle", "rl").value == pytest.approx(reward["rl"] / reward["oracle"])
+    assert evaluation.metric("of_oracle", "random").value < evaluation.metric("of_oracle", "rl").value < 1.0
 
 
 def test_nobody_earns_more_than_the_oracle_and_chance_is_told_apart(evaluation: RlEvaluation) -> None:
