@@ -297,7 +297,7 @@ def feed_study(world: World, steps: int, kind: Any) -> dict[str, Any]:
         env=env,
         timesteps=steps,
         seed=world.seed,
-        ppo=ppo(world),
+        ppo=ppo(world, warm="clone"),
         reader=world.reader,
         judge=world.judge,
     )
@@ -307,7 +307,7 @@ def feed_study(world: World, steps: int, kind: Any) -> dict[str, Any]:
             world.train, env=env, timesteps=1, seed=world.seed, ppo=only_warm(world, warm), reader=world.reader,
             judge=world.judge,
         )
-        for name, warm in (("marginals", "marginals"), ("cloned", "both"))
+        for name, warm in (("marginals", "marginals"), ("cloned", "clone"))
     }  # fmt: skip
     bank = world.bank("test", world.reader)
     feeders = {"open_loop": open_loop, "adaptive_greedy": adaptive_greedy, "replanning": replanning}

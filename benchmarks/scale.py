@@ -45,6 +45,8 @@ LINEAR = ("ingest", "features", "extract", "load", "load_read")
 STEEPEST, RERANK_BOUND = 1.05, 1.5
 PHOTO = (168, 224)
 REQUESTS = 60
+PHOTOGRAPHED = frozenset({"ingest", "features", "extract"})
+"""Stages that read the drawn photos."""
 _CHUNK = 10_000
 _GRAIN = 14
 
@@ -338,12 +340,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         work = Path(folder)
         for count in sorted(options.sizes):
-            draw(work / "photos", drawn, count)
-            drawn = count
-            for stage in options.stages:
-                if count <= most.get(stage, count):
-                    costs.append(measured(stage, work, count))
-                    show(costs[-1:])
+            wanted = [stage for stage in options.stages if count <= most.get(stage, count)]
+            if PHOTOGRAPHED & set(wanted):
+                draw(work / "photos", drawn, count)
+                drawn = count
+            for stage in wanted:
+                costs.append(measured(stage, work, count))
+                show(costs[-1:])
     body = summarise(costs)
     print(json.dumps({name: value for name, value in body.items() if name != "costs"}, indent=2))
     if options.json:

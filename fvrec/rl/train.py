@@ -155,7 +155,7 @@ def train_policy(
             train,
             env=replace(env, feedback=FeedbackConfig()),
             timesteps=budget.feed_timesteps,
-            ppo=PpoConfig.sized(budget.feed_timesteps),
+            ppo=replace(PpoConfig.sized(budget.feed_timesteps), warm="clone"),
             resume=resume / "feed" if resume else None,
             **shared,
         )

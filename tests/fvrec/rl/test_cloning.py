@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,7 @@ def paid(network: SetNetwork, bank: Bank, env: EnvConfig) -> tuple[np.ndarray, n
     """Of whole episodes under the network: the critic's word at the start, what PPO is paid, the plain return."""
     vec_env = CoachedVecEnv(bank, 32, env)
     vec_env.seed(4)
-    observation = vec_env.reset()
+    observation: Any = vec_env.reset()
     running, said = np.zeros(32), values(network, observation)
     rows: list[tuple[float, float, float]] = []
     while len(rows) < 800:
