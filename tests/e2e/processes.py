@@ -7,6 +7,8 @@ import socket
 from typing import Any
 from urllib.request import Request, urlopen
 
+import psutil
+
 
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on."""
@@ -21,3 +23,10 @@ def call(api: str, path: str, body: dict[str, Any] | None = None) -> Any:
     request = Request(f"{api}{path}", data=data, headers={"Content-Type": "application/json"})
     with urlopen(request, timeout=30) as answer:
         return json.load(answer)
+
+
+def listening(parent: int, *ports: int) -> set[str]:
+    """Addresses on which a process or one below it listens; with ``ports``, at these alone."""
+    family = [psutil.Process(parent), *psutil.Process(parent).children(recursive=True)]
+    held = [one for process in family for one in process.net_connections(kind="inet")]
+    return {one.laddr.ip for one in held if one.status == psutil.CONN_LISTEN and (not ports or one.laddr.port in ports)}

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.e2e.processes import call, free_port
+from tests.e2e.processes import call, free_port, listening
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +104,7 @@ def test_a_triggered_deployment_runs_and_an_interrupt_ends_everything(tmp_path: 
         assert len((tmp_path / "data" / "processed" / "items.jsonl").read_text().splitlines()) == 240
         with urlopen(f"{served.page}/_stcore/health", timeout=30) as page:
             assert page.read() == b"ok"
+        assert listening(served.process.pid) == {"127.0.0.1"}, "server, page and runner: nobody outside may reach them"
         nightly = served.call("/deployments/name/nightly/nightly")
         assert nightly["schedules"][0]["schedule"]["cron"] == "0 3 * * *"
         asked = nightly["parameter_openapi_schema"]["definitions"]["Settings"]["properties"]

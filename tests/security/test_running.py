@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,8 +19,9 @@ from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.rerank.ask import ask
 from fvrec.rerank.diversify import BaseRank
+from fvrec.schema import UNKNOWN
 from fvrec.sources import reach
-from tests.e2e.test_prefect import free_port
+from tests.e2e.processes import free_port, listening
 from tests.faults.process import PROJECT
 from warehouse.read import Warehouse
 from warehouse.store import SnapshotStore
@@ -48,6 +49,33 @@ def test_a_request_is_never_sql(demo_shop: Settings, store: SnapshotStore, text:
     answer = ask(store, text, ranker=BaseRank(), k=5)
     assert len(answer.ranked) == 5
     assert Warehouse(demo_shop.snapshot).fingerprint_source("embedded") == before
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """A wish that no parser makes: the store must not trust its caller to have checked it."""
+
+    field: str
+    values: frozenset[str]
+    excluded: bool = False
+    strength: str = "hard"
+
+
+@dataclass(frozen=True)
+class Wished:
+    constraints: tuple[Hostile, ...]
+
+
+@pytest.mark.parametrize("excluded", [True, False])
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_value_or_field_is_compared_and_never_run(store: SnapshotStore, text: str, excluded: bool) -> None:
+    everything = store.allowed(Wished(())).tolist()
+    assert everything
+    found = store.allowed(Wished((Hostile("color", frozenset({text}), excluded),))).tolist()
+    unknown = [row for row in everything if store.candidates(Wished(())).attributes[row]["color"] == UNKNOWN]
+    assert found == (everything if excluded else unknown)
+    assert store.allowed(Wished((Hostile(text, frozenset({"red"}), excluded),))).tolist() == everything
+    assert store.allowed(Wished(())).tolist() == everything
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -101,10 +129,10 @@ def test_the_page_listens_on_the_loopback_interface_alone(demo_shop: Settings) -
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen(command, cwd=PROJECT, env=environment, start_new_session=True) as process:
         try:
-            listening = _await(lambda: _listening(process.pid, port), process)
+            addresses = _await(lambda: listening(process.pid, port), process)
         finally:
             os.killpg(process.pid, 9)
-    assert listening == {"127.0.0.1"}
+    assert addresses == {"127.0.0.1"}
 
 
 def _await(found: Callable[[], set[str]], process: subprocess.Popen[bytes]) -> set[str]:
@@ -114,9 +142,3 @@ def _await(found: Callable[[], set[str]], process: subprocess.Popen[bytes]) -> s
             return addresses
         time.sleep(0.3)
     return set()
-
-
-def _listening(parent: int, port: int) -> set[str]:
-    family = [psutil.Process(parent), *psutil.Process(parent).children(recursive=True)]
-    held = [one for process in family for one in process.net_connections(kind="inet")]
-    return {one.laddr.ip for one in held if one.status == psutil.CONN_LISTEN and one.laddr.port == port}
