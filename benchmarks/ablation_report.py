@@ -2,9 +2,9 @@
 
     python -m benchmarks.ablation_report RUN.json [RUN.json ...] --out docs/results
 
-The page holds, for every run: its facts, E0, E1 and E2 in both modes by input variant, every field of E2's image-only
-answers beside the majority share and the anchors, and the paired differences to the probe. The JSON is the list of
-the runs' rows of ``metrics``.
+The page holds what several seeds of one catalogue come to, and for every run: its facts, E0, E1 and E2 in both modes by
+input variant, every field of E2's image-only answers beside the majority share and the anchors, and the paired
+differences to the probe. The JSON is the list of the runs' rows of ``metrics``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,56 @@ over products. `constrained` cannot be invalid; in `raw` an invalid answer is wr
 
 def page(runs: Sequence[Mapping[str, Any]], notes: str) -> str:
     """The Markdown page."""
-    return "\n".join([HEAD, notes, *(line for run in runs for line in _run(run))]) + "\n"
+    blocks = [line for part in (_seeds(runs), *map(_run, runs)) for line in part]
+    return "\n".join([HEAD, notes, *blocks]) + "\n"
+
+
+def _seeds(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the seeds of one catalogue and preset come to: means, the lowest and the highest."""
+    alike: dict[tuple[str, str, bool], list[Mapping[str, Any]]] = {}
+    for run in runs:
+        alike.setdefault((run["source"], run["preset"], run["years"]), []).append(run)
+    for (source, preset, _), some in alike.items():
+        if len(some) < 2:
+            continue
+        yield f"\n## {source}, preset `{preset}`: seeds {', '.join(str(run['seed']) for run in some)} together\n"
+        yield "Mean over the seeds, in brackets the lowest and the highest; constrained.\n"
+        yield from _table(
+            ("model", *(f"micro-F1, {inputs}" for inputs in INPUTS)),
+            ((model, *(_over(some, "micro_f1", model, inputs) for inputs in INPUTS)) for model in MODELS),
+        )
+        yield "\nE2 on the image alone; how many seeds' paired 95 % interval to the probe lies wholly below zero:\n"
+        fields = dict.fromkeys(row["field"] for row in some[0]["rows"] if row["field"])
+        yield from _table(
+            ("field", "E2", "macro-F1 (≥ 20)", "MLP probe", "E2 - probe, each seed", "below zero", "E2 image_title"),
+            (
+                (
+                    field,
+                    _over(some, "accuracy", "lora", "image", field),
+                    _over(some, "macro_f1_frequent", "lora", "image", field),
+                    _over(some, "accuracy", "mlp_probe", "image", field),
+                    *_gains(some, field),
+                    _over(some, "accuracy", "lora", "image_title", field),
+                )
+                for field in fields
+            ),
+        )
+
+
+def _over(runs: Sequence[Mapping[str, Any]], metric: str, model: str, inputs: str, field: str = "") -> str:
+    found = [_row(run["rows"], metric, model, inputs, "constrained", field) for run in runs]
+    values = [row["value"] for row in found if row is not None]
+    return f"{sum(values) / len(values):.3f} [{min(values):.3f}, {max(values):.3f}]" if values else ""
+
+
+def _gains(runs: Sequence[Mapping[str, Any]], field: str) -> tuple[str, str]:
+    """Each seed's difference to the probe, and how many intervals are wholly below zero."""
+    found = [
+        _row(run["rows"], "accuracy_difference", "lora", "image", "constrained", field, "mlp_probe") for run in runs
+    ]
+    gains = [row for row in found if row is not None]
+    below = sum(row["ci_high"] < 0 for row in gains)
+    return ", ".join(f"{row['value']:+.3f}" for row in gains), f"{below} of {len(gains)}" if gains else ""
 
 
 def _run(run: Mapping[str, Any]) -> Iterator[str]:
@@ -167,14 +216,20 @@ def _value(
     interval: bool = False,
     against: str | None = None,
 ) -> str:
-    wanted = (metric, model, inputs, mode, field, "", against)
-    named = ("metric", "model", "inputs", "mode", "field", "slice")
-    found = (row for row in rows if (*(row[name] for name in named), row["params"].get("against")) == wanted)
-    row = next(found, None)
+    row = _row(rows, metric, model, inputs, mode, field, against)
     if row is None:
         return ""
     shown = f"{row['value']:.3f}"
     return f"{shown} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]" if interval and row["ci_low"] is not None else shown
+
+
+def _row(
+    rows: Sequence[Row], metric: str, model: str, inputs: str, mode: str, field: str = "", against: str | None = None
+) -> Row | None:
+    wanted = (metric, model, inputs, mode, field, "", against)
+    named = ("metric", "model", "inputs", "mode", "field", "slice")
+    found = (row for row in rows if (*(row[name] for name in named), row["params"].get("against")) == wanted)
+    return next(found, None)
 
 
 def _table(head: Sequence[str], body: Iterator[Sequence[str]]) -> Iterator[str]:

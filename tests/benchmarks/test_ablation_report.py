@@ -1,0 +1,57 @@
+"""The ablation's page: what several seeds come to stands beside each of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ablation_report import main
+
+
+def row(
+    metric: str, model: str, value: float, *, field: str = "", margin: float = 0.01, **params: Any
+) -> dict[str, Any]:
+    return {
+        "source": "shop", "split": "test", "preset": "tiny", "seed": 1, "model": model, "inputs": "image",
+        "mode": "constrained", "field": field, "metric": metric, "slice": "", "params": params, "value": value,
+        "ci_low": value - margin, "ci_high": value + margin, "n": 100,
+    }  # fmt: skip
+
+
+def run(seed: int, accuracy: float, gain: float, *, source: str = "shop") -> dict[str, Any]:
+    return {
+        "source": source, "preset": "tiny", "seed": seed, "years": False, "train": 10, "added": 0, "val": 5, "test": 5,
+        "split_sha256": "0123456789abcdef", "tower": "lite0", "image_tokens": 6, "device": "cpu", "seconds": {"sft": 1.0},
+        "training": {"sft_epochs": 2},
+        "rows": [
+            row("micro_f1", "lora", accuracy),
+            row("accuracy", "lora", accuracy, field="color"),
+            row("accuracy", "mlp_probe", accuracy - gain, field="color"),
+            row("accuracy_difference", "lora", gain, field="color", against="mlp_probe"),
+        ],
+    }  # fmt: skip
+
+
+def written(tmp_path: Path, *runs: dict[str, Any]) -> str:
+    files = []
+    for number, one in enumerate(runs):
+        files.append(tmp_path / f"{number}.json")
+        files[-1].write_text(json.dumps(one))
+    assert main([*map(str, files), "--out", str(tmp_path)]) == 0
+    return (tmp_path / "extraction.md").read_text()
+
+
+def test_seeds_of_one_catalogue_are_put_together(tmp_path: Path) -> None:
+    page = written(tmp_path, run(1, 0.80, -0.02), run(2, 0.84, 0.005), run(1, 0.5, 0.0, source="other"))
+    assert page.count("together") == 1
+    assert "## shop, preset `tiny`: seeds 1, 2 together" in page
+    assert "| lora | 0.820 [0.800, 0.840] |" in page
+    assert "| color | 0.820 [0.800, 0.840] |  | 0.827 [0.820, 0.835] | -0.020, +0.005 | 1 of 2 |" in page
+    assert len(json.loads((tmp_path / "extraction.json").read_text())) == 12
+
+
+def test_one_seed_stands_alone(tmp_path: Path) -> None:
+    page = written(tmp_path, run(1, 0.80, -0.02))
+    assert "together" not in page
+    assert "## shop, preset `tiny`, seed 1 (split by group)" in page
