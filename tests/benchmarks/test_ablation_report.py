@@ -22,7 +22,8 @@ def row(
 def run(seed: int, accuracy: float, gain: float, *, source: str = "shop") -> dict[str, Any]:
     return {
         "source": source, "preset": "tiny", "seed": seed, "years": False, "train": 10, "added": 0, "val": 5, "test": 5,
-        "split_sha256": "0123456789abcdef", "tower": "lite0", "image_tokens": 6, "device": "cpu", "seconds": {"sft": 1.0},
+        "split_sha256": "0123456789abcdef", "tower": "lite0", "image_tokens": 6,
+        "device": "cpu", "seconds": {"sft": 1.0},
         "training": {"sft_epochs": 2},
         "rows": [
             row("micro_f1", "lora", accuracy),
@@ -43,11 +44,11 @@ def written(tmp_path: Path, *runs: dict[str, Any]) -> str:
 
 
 def test_seeds_of_one_catalogue_are_put_together(tmp_path: Path) -> None:
-    page = written(tmp_path, run(1, 0.80, -0.02), run(2, 0.84, 0.005), run(1, 0.5, 0.0, source="other"))
+    page = written(tmp_path, run(1, 0.80, -0.02), run(2, 0.84, 0.006), run(1, 0.5, 0.0, source="other"))
     assert page.count("together") == 1
     assert "## shop, preset `tiny`: seeds 1, 2 together" in page
     assert "| lora | 0.820 [0.800, 0.840] |" in page
-    assert "| color | 0.820 [0.800, 0.840] |  | 0.827 [0.820, 0.835] | -0.020, +0.005 | 1 of 2 |" in page
+    assert "| color | 0.820 [0.800, 0.840] |  | 0.827 [0.820, 0.834] | -0.020, +0.006 | 1 of 2 |" in page
     assert len(json.loads((tmp_path / "extraction.json").read_text())) == 12
 
 
