@@ -207,8 +207,8 @@ def rerank(work: Path, count: int) -> tuple[Meter, float]:
     from benchmarks.ask import Questions, readings, rerank_ms, vectors
     from fvrec.rerank.table import candidate_set
 
-    items = list(products(count))
-    few = [items[at] for at in np.random.default_rng(0).permutation(count)[:1000]]
+    chosen = {*np.random.default_rng(0).permutation(count)[:1000].tolist()}
+    few = [item for at, item in enumerate(products(count)) if at in chosen]
     candidates = candidate_set(few, readings(few, 1), vectors(len(few), 1280, 1))
     asked = Questions(few, REQUESTS, seed=1)
     with measuring() as meter:
