@@ -6,6 +6,7 @@ nobody is answered meanwhile: with the products and answers of a large catalogue
 
 from __future__ import annotations
 
+import atexit
 import gc
 import time
 from typing import Any
@@ -36,6 +37,7 @@ def spare() -> None:
     """From now on leave out of full collections what has survived a long one. Once for the process."""
     if _COLLECTIONS not in gc.callbacks:
         gc.callbacks.append(_COLLECTIONS)
+        atexit.register(look_again)  # extension modules tell of everything that is left when the process ends
 
 
 def look_again() -> None:
