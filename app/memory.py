@@ -37,9 +37,15 @@ def spare() -> None:
     """From now on leave out of full collections what has survived a long one. Once for the process."""
     if _COLLECTIONS not in gc.callbacks:
         gc.callbacks.append(_COLLECTIONS)
-        atexit.register(look_again)  # extension modules tell of everything that is left when the process ends
+        atexit.register(_end)
 
 
 def look_again() -> None:
     """Let the next full collection look at everything once more: much of what lived may have gone."""
+    gc.unfreeze()
+
+
+def _end() -> None:
+    """Extension modules complain of what is left when the process ends."""
+    gc.callbacks.remove(_COLLECTIONS)
     gc.unfreeze()
