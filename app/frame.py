@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import views
+from app import memory, views
 from app.words import say
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
@@ -24,6 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 def run(body: Callable[[Settings, Language], None]) -> None:
     """A page's body. An error that the visitor can mend is said in words; any other goes to the log."""
+    memory.spare()
     tongue = language()
     try:
         body(Settings(), tongue)
@@ -58,4 +59,5 @@ def _service(snapshot: Path, _settings: Settings) -> DemoService:
     """One service per published snapshot: publishing another changes the resolved path, which is the key."""
     from app.service import DemoService
 
+    memory.look_again()  # the service of the snapshot before may be among what was left out
     return DemoService.open(_settings)

@@ -122,9 +122,7 @@ def card(one: Card, query: Query, service: DemoService, language: Language) -> N
         st.markdown(f"**{ranked.position}\\. {plain(title)}**")
         st.markdown(" ".join(card_badges(one, language)))
         st.caption(f"**{say('why', language)}** {plain(ranked.explanation)}")
-        with st.expander(say("details", language)):
-            st.html(_attribute_table(one, language))
-            raw_answer(one.prediction, language)
+        _details(one, language)
         with st.container(horizontal=True):
             if picture is not None:
                 st.button(
@@ -135,6 +133,16 @@ def card(one: Card, query: Query, service: DemoService, language: Language) -> N
                     args=(service.photo, ranked.item),
                 )
                 _evidence(one, query, service, language)
+
+
+@st.fragment
+def _details(one: Card, language: Language) -> None:
+    """On demand, as a list's tables and answers weigh more than its cards; no other card is drawn again."""
+    key = f"details_{one.ranked.item.item_id}"
+    with st.expander(say("details", language), key=key, on_change="rerun") as details:
+        if details.open:
+            st.html(_attribute_table(one, language))
+            raw_answer(one.prediction, language)
 
 
 def _like(photo: Callable[[Item], bytes], item: Item) -> None:

@@ -7,8 +7,8 @@ Every visit has a new browser profile, with nothing in its cache. Keys, with ``_
 - ``shop_paint``: from the navigation to the browser's own first contentful paint; ``shop_ready``: until the page's
   words, controls and chat box stand and its script has ended. The same for ``extraction``, ``trade_off``,
   ``catalogue``, ``sql`` and ``runs``.
-- ``chat``: from Enter to the cards that answer, script ended; Base, MMR and RL take turns (``chat_base_rank`` ...);
-  questions in both languages, as in ``benchmarks.ask``.
+- ``chat``: from Enter to the cards that answer, each with its picture, script ended; Base, MMR and RL take turns
+  (``chat_base_rank`` ...); questions in both languages, as in ``benchmarks.ask``.
 - ``chat_picture``: the same with a picture, which moves the list by its looks; reading its attributes with a trained
   model comes on top.
 
@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from app.words import STRATEGY_NAMES
 from benchmarks.ask import Questions, products
@@ -48,6 +48,8 @@ MARKS = {
     "runs": "[data-testid=stDataFrame]",
 }
 """Page -> what it shows when its content is there."""
+CARDS = 10
+"""A list of the page's own length."""
 _PAINT = "performance.getEntriesByName('first-contentful-paint').map(entry => entry.startTime)[0] ?? -1"
 _PATIENCE_MS = 300_000
 """The first visitor of a cold server waits for the whole catalogue; a busy machine makes that minutes."""
@@ -69,8 +71,7 @@ def visit(address: str, name: str, times: Times) -> None:
         page.set_default_timeout(_PATIENCE_MS)
         with _taking(times, f"{name}_ready"):
             page.goto(f"{address}/{'' if name == 'shop' else name}", wait_until="commit")
-            page.locator(MARKS[name]).first.wait_for()
-            settle(page)
+            settle(page, MARKS[name])
         paint = float(page.evaluate(_PAINT))
         if paint >= 0:
             times[f"{name}_paint"].append(paint)
@@ -95,16 +96,15 @@ def show_picture(page: Page, address: str, picture: Path, times: Times) -> None:
 
 def _open_shop(page: Page, address: str, strategy: str) -> None:
     page.goto(address)
-    chat(page).wait_for()
-    settle(page)
+    settle(page, MARKS["shop"])
     page.get_by_role("radio", name=STRATEGY_NAMES[strategy], exact=True).first.click()
+    # The slider tells that the page has heard of the strategy; a line before that would wait for two runs.
+    expect(page.locator(".st-key-diversity").get_by_role("slider")).to_be_enabled(enabled=strategy != "base_rank")
     settle(page)
 
 
 def _await_answer(page: Page) -> None:
-    page.locator(".st-key-said").wait_for()
-    page.locator(".st-key-cards img").first.wait_for()
-    settle(page)
+    settle(page, ".st-key-said", *(f".st-key-card_{place} img" for place in range(1, CARDS + 1)))
 
 
 def measure(root: Path, items: int, lines: int, visits: int, seed: int) -> dict[str, float]:

@@ -66,6 +66,16 @@ def pills(page: AppTest) -> list[str]:
     return [button.label for button in page.button if (button.key or "").startswith(("pill_", "piece_"))]
 
 
+def open_details(page: AppTest) -> AppTest:
+    """Open every card's attributes and JSON."""
+    for button in page.button:
+        if (button.key or "").startswith("more_"):
+            page.session_state[(button.key or "").replace("more_", "details_", 1)] = True
+    page.run()
+    assert not page.exception
+    return page
+
+
 def figure(page: AppTest, name: str) -> float:
     return float(next(metric.value for metric in page.metric if name in metric.label))
 
@@ -82,6 +92,9 @@ def test_words_give_cards_with_reasons_attributes_and_json(page: AppTest) -> Non
     reasons = [caption.value for caption in page.caption if caption.value.startswith("**Why**")]
     assert len(reasons) == 10
     assert "color=blue" in reasons[0]
+    assert not page.code
+    open_details(page)
+    assert len(page.code) == 10
     answer = json.loads(page.code[0].value)
     assert list(answer) == [*FIELDS, CONFIDENCE]
     assert answer["color"] == "blue"
@@ -151,7 +164,7 @@ def test_the_base_model_is_shown_with_a_kind_word(page: AppTest) -> None:
     choose(page, "model", "base")
     assert "has written no valid answer" in everything(page)
     assert len(shown(page)) == 10
-    assert "Not valid" in everything(page)
+    assert "Not valid" in everything(open_details(page))
     choose(page, "model", "sft")
     assert "has written no valid answer" not in everything(page)
 

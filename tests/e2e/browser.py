@@ -22,6 +22,13 @@ PAGE = Path(__file__).parents[2] / "app" / "Home.py"
 _START_S, _PATIENCE_MS = 60.0, 30_000
 # Playwright waits five seconds by itself, which a machine with other work may need for one rerun of the page.
 expect.set_options(timeout=_PATIENCE_MS)
+_STANDS = """marks => document.querySelector('[data-test-script-state=notRunning]')
+    && !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')
+    && marks.every(mark => {
+        const first = document.querySelector(mark);
+        return first && first.checkVisibility({visibilityProperty: true}) && first.getBoundingClientRect().height > 0
+            && (first.tagName !== 'IMG' || first.complete);
+    })"""
 
 
 @contextmanager
@@ -97,10 +104,12 @@ def attach(page: Page, file: Path, text: str = "") -> None:
     settle(page)
 
 
-def settle(page: Page) -> None:
-    """Wait until the server has run the page to its end."""
-    page.wait_for_function("!document.querySelector('[data-test-script-state=running]')")
-    page.wait_for_function("!document.querySelector('[data-stale=true]')")
+def settle(page: Page, *marks: str) -> None:
+    """Wait until the server has run the page to its end, all of it is drawn, and the first of each selector is seen.
+
+    All in one look, once a frame: a locator's own ``wait_for`` looks every half second only, after the first .3 s.
+    """
+    page.wait_for_function(_STANDS, arg=list(marks))
 
 
 def titles(page: Page) -> list[str]:
