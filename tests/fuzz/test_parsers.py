@@ -24,6 +24,8 @@ from fvrec.sources.mapping import TableMapping, load_mapping
 from fvrec.sources.table import read_header, read_lines
 from tests.fuzz.test_bad_input import FULL, MAPPING
 
+pytestmark = pytest.mark.timeout(6 * 3600 if FULL else 900)  # on a busy machine all of them take an hour
+
 INPUTS = {"answers": 50_000, "requests": 25_000, "tables": 20_000, "mappings": 10_000}
 SAMPLE = 100
 """So many inputs of each when not all are asked for."""
