@@ -13,6 +13,8 @@ from typing import Any
 
 _LONG_S = 0.01
 """A full collection that takes longer has met much that lives on."""
+AGAIN_S = 900.0
+"""Cycles that died after they were left out, as those of visitors who have gone, wait so long for another look."""
 
 
 class _Collections:
@@ -20,6 +22,8 @@ class _Collections:
 
     def __init__(self) -> None:
         self._begin = 0.0
+        self.looked = time.monotonic()
+        """When everything was last to be looked at."""
 
     def __call__(self, phase: str, about: dict[str, Any]) -> None:
         if about["generation"] < 2:
@@ -34,15 +38,21 @@ _COLLECTIONS = _Collections()
 
 
 def spare() -> None:
-    """From now on leave out of full collections what has survived a long one. Once for the process."""
+    """From now on leave out of full collections what has survived a long one; call it at every run of a page.
+
+    Every quarter of an hour one collection looks at everything again.
+    """
     if _COLLECTIONS not in gc.callbacks:
         gc.callbacks.append(_COLLECTIONS)
         atexit.register(_end)
+    if time.monotonic() - _COLLECTIONS.looked > AGAIN_S:
+        look_again()
 
 
 def look_again() -> None:
     """Let the next full collection look at everything once more: much of what lived may have gone."""
     gc.unfreeze()
+    _COLLECTIONS.looked = time.monotonic()
 
 
 def _end() -> None:

@@ -61,6 +61,22 @@ def test_what_was_left_out_can_go_after_another_look(spared: None) -> None:
     assert gone() is None
 
 
+def test_what_visitors_left_goes_after_a_while(spared: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = _Node()
+    gone = weakref.ref(node)
+    catalogue = [{"row": [number]} for number in range(200_000)]
+    gc.collect()
+    assert gc.get_freeze_count() > len(catalogue)
+    del node
+    memory.spare()
+    gc.collect()
+    assert gone() is not None, "not at once"
+    monkeypatch.setattr(memory, "AGAIN_S", 0.0)
+    memory.spare()
+    gc.collect()
+    assert gone() is None
+
+
 def test_listening_begins_once(spared: None) -> None:
     before = len(gc.callbacks)
     memory.spare()
