@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import memory, views
-from app.words import say
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from warehouse.read import Warehouse
@@ -19,20 +17,13 @@ if TYPE_CHECKING:
     from app.service import DemoService
     from fvrec.rerank.constraints import Language
 
-_LOG = logging.getLogger(__name__)
-
 
 def run(body: Callable[[Settings, Language], None]) -> None:
     """A page's body. An error that the visitor can mend is said in words; any other goes to the log."""
     memory.spare()
     tongue = language()
-    try:
+    with views.said_in_words(tongue):
         body(Settings(), tongue)
-    except FvrecError as error:
-        views.problem(error, tongue)
-    except Exception:
-        _LOG.exception("the page failed")
-        st.error(say("broken", tongue))
 
 
 def language() -> Language:

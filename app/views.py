@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -17,7 +19,7 @@ from fvrec.errors import FvrecError
 from fvrec.schema import FIELDS, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from app.listing import Card, Listing, ListQuality, Query
     from app.service import DemoService
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from fvrec.records import Item, Prediction
     from fvrec.rerank.constraints import Language
 
+_LOG = logging.getLogger(__name__)
 _STYLE = """<style>
 .stMainBlockContainer { padding-top: 3.5rem; }
 .st-key-cards, .st-key-gallery, .st-key-shelf { display: grid; gap: 1rem;
@@ -46,6 +49,21 @@ _STATED = 4
 def style() -> None:
     """The few rules that Streamlit has no option for; colours stay the theme's."""
     st.html(_STYLE)
+
+
+@contextmanager
+def said_in_words(language: Language) -> Iterator[None]:
+    """An error that the visitor can mend is said in words; any other goes to the log. No traceback is shown.
+
+    A fragment needs its own: when it alone is run again, nothing of the page stands around it.
+    """
+    try:
+        yield
+    except FvrecError as error:
+        problem(error, language)
+    except Exception:
+        _LOG.exception("the page failed")
+        st.error(say("broken", language))
 
 
 def problem(error: FvrecError, language: Language) -> None:
@@ -139,7 +157,7 @@ def card(one: Card, query: Query, service: DemoService, language: Language) -> N
 def _details(one: Card, language: Language) -> None:
     """On demand, as a list's tables and answers weigh more than its cards; no other card is drawn again."""
     key = f"details_{one.ranked.item.item_id}"
-    with st.expander(say("details", language), key=key, on_change="rerun") as details:
+    with st.expander(say("details", language), key=key, on_change="rerun") as details, said_in_words(language):
         if details.open:
             st.html(_attribute_table(one, language))
             raw_answer(one.prediction, language)
@@ -155,10 +173,14 @@ def _like(photo: Callable[[Item], bytes], item: Item) -> None:
         st.toast(plain(str(error)))
 
 
+@st.fragment
 def _evidence(one: Card, query: Query, service: DemoService, language: Language) -> None:
-    """On demand, as it takes the model: where on the photo a value was read."""
+    """On demand, as it takes the model: where on the photo a value was read. No other card is drawn again."""
     item = one.ranked.item
-    with st.popover(say("evidence", language)):
+    where = st.popover(say("evidence", language), key=f"where_{item.item_id}", on_change="rerun")
+    with where, said_in_words(language):
+        if not where.open:
+            return
         field = st.selectbox(
             say("evidence_field", language),
             FIELDS,

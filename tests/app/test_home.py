@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.service import DemoService
 from app.talk import Talk
 from app.words import EXAMPLES, WORDS
 from fvrec.config import Settings
+from fvrec.errors import FvrecError
 from fvrec.schema import CONFIDENCE, FIELDS
 from tests.app.conftest import OTHER_SOURCE, png_bytes
 from warehouse.db import publish
@@ -326,11 +328,39 @@ def test_more_like_this_makes_the_product_the_reference(page: AppTest) -> None:
     assert shown(page)[0].split(". ", 1)[1] == first.split(". ", 1)[1]
 
 
+def ask_for_evidence(page: AppTest) -> None:
+    """Open the first card's evidence, as a click would, and choose a field."""
+    assert not [box for box in page.selectbox if (box.key or "").startswith("evidence_")], "drawn before it is opened"
+    first = next(button.key for button in page.button if (button.key or "").startswith("more_"))
+    page.session_state[str(first).replace("more_", "where_", 1)] = True
+    page.run()
+    (box,) = [box for box in page.selectbox if (box.key or "").startswith("evidence_")]
+    box.set_value("color").run()
+    assert not page.exception
+
+
 def test_evidence_without_the_model_says_so(page: AppTest) -> None:
     wish(page, "blue")
-    next(box for box in page.selectbox if (box.key or "").startswith("evidence_")).set_value("color").run()
-    assert not page.exception
+    ask_for_evidence(page)
     assert WORDS["evidence_missing"]["en"] in everything(page)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(FvrecError("the photo cannot be read"), "The photo cannot be read."), (RuntimeError(), WORDS["broken"]["en"])],
+    ids=["mendable", "bug"],
+)
+def test_evidence_that_fails_is_a_sentence_and_the_list_stays(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(DemoService, "evidence", fail)
+    wish(page, "blue")
+    ask_for_evidence(page)
+    assert words in everything(page)
+    assert len(shown(page)) == 10
 
 
 def test_a_snapshot_of_an_older_schema_is_a_message(own_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
