@@ -18,6 +18,8 @@ from fvrec.vlm.reading_table import read_readings, write_readings
 from fvrec.vlm.samples import Sample
 
 _open = threading.local()
+_loading = threading.Lock()
+"""transformers changes its own module's state while it loads: two threads at once leave weights untied."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def read_shard(shard: ReadingShard) -> Path:
 def _extractor_of(files: ModelFiles) -> Extractor:
     """Loaded once a thread: a tokenizer is not to be shared by threads."""
     if getattr(_open, "files", None) != files:
-        _open.extractor, _open.files = files.open(), files
+        with _loading:
+            _open.extractor, _open.files = files.open(), files
     found: Extractor = _open.extractor
     return found
