@@ -38,6 +38,7 @@ def run_as_command(flow: Flow, arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--runner")
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     try:
         settings = Settings(**given)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from prefect import Flow, flow
 from prefect.states import Failed
 
+from flows.runner import shards_on
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from tasks.stage import StageResult
@@ -23,7 +24,8 @@ def story(name: str) -> Callable[[Told], Flow[[Settings], list[StageResult]]]:
         @wraps(work)
         def told(settings: Settings) -> Any:
             try:
-                return work(settings)
+                with shards_on(settings):
+                    return work(settings)
             except Exception as error:
                 return Failed(message=cause(error), data=error)
 

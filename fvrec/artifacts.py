@@ -73,6 +73,20 @@ def staged(path: Path) -> Iterator[Path]:
         remove(temporary)
 
 
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` for what is needed within the block alone. FvrecError when it cannot be made."""
+    temporary = temporary_name(path)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise FvrecError(f"cannot write: {error.strerror or error}", where=path.parent) from error
+    try:
+        yield temporary
+    finally:
+        remove(temporary)
+
+
 def replace(built: Path, path: Path) -> None:
     """Put the file or folder ``built`` in the place of ``path``, on the same file system, and make that durable."""
     if not built.exists():

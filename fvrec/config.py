@@ -251,6 +251,12 @@ class Settings(BaseSettings):
         description="Side of the square of neighbouring image tokens that are averaged into one; empty: as the preset.",
     )
     processes: int = Field(default=1, ge=1, description="Processes that train together, by torchrun.")
+    runner: str = Field(
+        default="local",
+        description="Who does the shards of ingest, features, extraction and RL evaluation: local (this process), "
+        "threads, ray (Ray on this machine) or ray://HOST:PORT (a cluster). All give the same results.",
+        json_schema_extra={"examples": ["local", "threads", "ray", "ray://head:10001"]},
+    )
 
     @property
     def budget(self) -> Preset:

@@ -1,10 +1,11 @@
-"""Spreading work over processes, the results in the order of the tasks."""
+"""Spreading work: over processes of this machine, or in shards over whatever a ``Runner`` reaches."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -13,12 +14,66 @@ from fvrec.errors import FvrecError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Answer = TypeVar("Answer", covariant=True)
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 """Wraps what is counted: ``iter`` for silence, a progress bar elsewhere."""
 
 WORTH_A_POOL = 300
 """Below so many tasks the start of the processes costs more than they save."""
+
+SHARDS = 64
+"""So many a pass keep some tens of workers busy; each is a row of the orchestrator's database."""
+_UNDER_WAY = 256
+
+
+class Pending(Protocol[Answer]):
+    """A shard that was handed in."""
+
+    def result(self) -> Answer:
+        """Wait for it. Raises what its work raised: a FvrecError says the same as it would here."""
+        ...
+
+
+class Runner(Protocol):
+    """Who does shards of a stage's work elsewhere: in threads, or on other machines (``tasks/shards.py``).
+
+    A shard may be done twice when its worker is lost, so its work must leave the same behind the second time. Function
+    and shard must be picklable by cloudpickle, paths in them absolute and on storage that all workers see.
+    """
+
+    def submit(self, function: Callable[[Task], Result], shard: Task) -> Pending[Result]: ...
+
+
+def in_order(runner: Runner, function: Callable[[Task], Result], shards: Sequence[Task]) -> Sized[Result]:
+    """The results of ``function`` of every shard, in order, a bounded number of them under way at a time."""
+
+    def results() -> Iterator[Result]:
+        pending: deque[Pending[Result]] = deque()
+        for shard in shards:
+            if len(pending) >= _UNDER_WAY:
+                yield pending.popleft().result()
+            pending.append(runner.submit(function, shard))
+        while pending:
+            yield pending.popleft().result()
+
+    return Sized(results(), len(shards))
+
+
+def each(runner: Runner | None, function: Callable[[Task], Result], shards: Sequence[Task]) -> list[Result]:
+    """The result of every shard, in order; without a runner they are done here, one after the other."""
+    return [function(shard) for shard in shards] if runner is None else list(in_order(runner, function, shards))
+
+
+def cut(whole: Sequence[Task], *, least: int, most: int) -> list[Sequence[Task]]:
+    """At most ``SHARDS`` pieces where they may be as large as that takes: each but the last a multiple of ``least``.
+
+    >>> [len(piece) for piece in cut(range(10), least=4, most=8)]
+    [4, 4, 2]
+    """
+    wanted = -(-len(whole) // SHARDS)
+    size = min(-(-wanted // least) * least, most) or least
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 
 @dataclass(frozen=True)

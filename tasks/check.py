@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 from fvrec.config import Settings
@@ -12,11 +14,15 @@ from tasks.source import source_of
 
 LEAST_FREE = 32 << 20
 """Bytes of the root's disk. Prefect's database takes some of them, and its server waits for minutes where it cannot."""
+RAY = "ray"
+RUNNERS = ("local", "threads", RAY, "ray://HOST:PORT")
+_ANSWERS_S = 5.0
 
 
 def check_settings(settings: Settings) -> None:
-    """FvrecError on an unknown preset or source, a limit below 1, a bad root, a full disk, missing weights or files."""
+    """FvrecError on an unknown preset, source or runner, a limit below 1, a bad root, a full disk, missing files."""
     _ = settings.budget
+    require_runner(settings.runner)
     if settings.limit is not None and settings.limit < 1:
         raise FvrecError("--limit must be positive", found=settings.limit, allowed="1 or more")
     if settings.root.exists() and not settings.root.is_dir():
@@ -25,6 +31,29 @@ def check_settings(settings: Settings) -> None:
     if settings.budget.published:
         require_published(settings.budget.published, settings.weights_of(settings.budget.published))
     source_of(settings).discover()
+
+
+def require_runner(runner: str) -> None:
+    """FvrecError when there is no such runner, Ray is not installed, or nobody listens at the cluster's address."""
+    kind, _, address = runner.partition("://")
+    host, _, port = address.rpartition(":")
+    named = kind == RAY and bool(host) and port.isdecimal() and 0 < int(port) < 1 << 16
+    if runner not in RUNNERS[:3] and not named:
+        raise FvrecError("unknown runner", where="--runner", found=runner, allowed=RUNNERS)
+    if kind == RAY and not (find_spec("ray") and find_spec("prefect_ray")):
+        raise FvrecError(
+            "the runner ray needs Ray, which is not installed", where="--runner", allowed="pip install 'fvrec[ray]'"
+        )
+    if named:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_S).close()
+        except OSError as error:
+            raise FvrecError(
+                f"no Ray cluster answers there: {error.strerror or error}",
+                where="--runner",
+                found=runner,
+                allowed="the client port of a head node (`ray start --head --ray-client-server-port=10001`)",
+            ) from error
 
 
 def _require_room(root: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fvrec.artifacts import scratch
 from fvrec.config import Settings
 from fvrec.errors import SanityError
 from fvrec.records import INPUTS, MODELS, Inputs, Item, Mode, Split
@@ -24,17 +25,20 @@ from tasks.places import (
     tokenizer_dir,
 )
 from tasks.progress import bar
-from tasks.sft import open_features
+from tasks.sft import open_features, tower_files
+from tasks.shards import runner_of
 from tasks.stage import Stage, stage
 from tasks.threads import fitting_threads
 from warehouse import write
 
 if TYPE_CHECKING:
+    from fvrec.parallel import Runner
     from fvrec.vlm.calibrate import Calibration, FieldCalibration
     from fvrec.vlm.decoding_types import Reading
     from fvrec.vlm.extract import Extractor
     from fvrec.vlm.features import FeatureCache
     from fvrec.vlm.samples import Sample
+    from fvrec.vlm.spreading import ModelFiles
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,9 @@ def _extract(context: Context, model: str) -> None:
     items = context.warehouse.items(settings.source, ["val", "test"])
     if not items:
         raise SanityError("nothing was extracted: val and test hold no items", where=f"model {model}")
-    extractor, cache = _open(settings, model), open_features(context)
+    extractor, cache = _files(settings, model).open(), open_features(context)
     with fitting_threads(settings):
-        answers = [_read(extractor, cache, items, one) for one in PASSES]
+        answers = _read(context, extractor, cache, items)
         calibration = _calibrate(context, model, answers, {item.item_id: item for item in items})
         calibrated = replace(extractor, calibration=calibration)
         answers = [_decided(calibrated, one) for one in answers]
@@ -85,10 +89,10 @@ def _extract(context: Context, model: str) -> None:
     save_evaluation(context, tested, {item.item_id: item for item in items}, calibration)
 
 
-def _open(settings: Settings, model: str) -> Extractor:
-    from fvrec.vlm.extract import Extractor
+def _files(settings: Settings, model: str) -> ModelFiles:
+    from fvrec.vlm.spreading import ModelFiles
 
-    return Extractor.assemble(
+    return ModelFiles(
         model,
         base=base_dir(settings),
         tokenizer=tokenizer_dir(settings),
@@ -97,12 +101,42 @@ def _open(settings: Settings, model: str) -> Extractor:
     )
 
 
-def _read(extractor: Extractor, cache: FeatureCache, items: Sequence[Item], one: Pass) -> _Answers:
+def _read(context: Context, extractor: Extractor, cache: FeatureCache, items: Sequence[Item]) -> list[_Answers]:
+    """All passes, here or by the runner's workers."""
     from fvrec.vlm.samples import extraction_sample
 
-    samples = [extraction_sample(item, one.inputs) for item in items if item.split == one.split]
-    shown = bar(f"{extractor.name} reads {one.split}, {one.inputs}, {one.mode}")
-    return _Answers(one, samples, extractor.read(samples, cache, mode=one.mode, progress=shown))
+    asked = [[extraction_sample(item, one.inputs) for item in items if item.split == one.split] for one in PASSES]
+    runner = runner_of(context.settings, context.stage)
+    read = _read_here(extractor, cache, asked) if runner is None else _read_by(runner, context, extractor, cache, asked)
+    return [_Answers(*one) for one in zip(PASSES, asked, read, strict=True)]
+
+
+def _read_here(
+    extractor: Extractor, cache: FeatureCache, asked: Sequence[Sequence[Sample]]
+) -> Iterator[Sequence[Reading]]:
+    for one, samples in zip(PASSES, asked, strict=True):
+        shown = bar(f"{extractor.name} reads {one.split}, {one.inputs}, {one.mode}")
+        yield extractor.read(samples, cache, mode=one.mode, progress=shown)
+
+
+def _read_by(
+    runner: Runner, context: Context, extractor: Extractor, cache: FeatureCache, asked: Sequence[Sequence[Sample]]
+) -> Sequence[Sequence[Reading]]:
+    """Workers write Parquet files below the root; this process alone reads them and writes the warehouse."""
+    from fvrec.vlm.spreading import Part, read_spread
+
+    settings, name = context.settings, extractor.name
+    with scratch(settings.cache / f"readings-{name}") as folder:
+        return read_spread(
+            extractor,
+            _files(settings, name),
+            tower_files(settings, cache.tower),
+            cache,
+            [Part(samples, one.mode) for one, samples in zip(PASSES, asked, strict=True)],
+            runner=runner,
+            folder=folder,
+            progress=bar(f"{name} reads by shards"),
+        )
 
 
 def _calibrate(context: Context, model: str, answers: Sequence[_Answers], items: dict[str, Item]) -> Calibration:

@@ -17,6 +17,7 @@ from fvrec.sources.provenance import with_provenance
 from tasks.context import Context
 from tasks.lineage import made_by
 from tasks.progress import bar
+from tasks.shards import runner_of
 from tasks.source import source_of
 from tasks.stage import stage
 from warehouse import write
@@ -63,7 +64,13 @@ def ingest(context: Context) -> None:
     source = source_of(settings)
     progress, history = bar("ingest: read photos"), _history(context)
     catalog = build(
-        source, root=settings.root, progress=progress, history=history, cache=settings.cache, limit=settings.limit
+        source,
+        root=settings.root,
+        progress=progress,
+        history=history,
+        cache=settings.cache,
+        limit=settings.limit,
+        runner=runner_of(settings, context.stage),
     )
     _require_same_shop(context, catalog, history)
     check(catalog, root=settings.root, seed=settings.seed)

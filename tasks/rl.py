@@ -12,6 +12,7 @@ from fvrec.records import Split
 from tasks.context import Context
 from tasks.places import ITEM_RELATIONS, SERVED_INPUTS, SERVED_MODE, SERVED_MODEL
 from tasks.progress import steps
+from tasks.shards import runner_of
 from tasks.stage import stage
 from warehouse import write
 
@@ -63,6 +64,7 @@ def rl(context: Context) -> None:
         budget=budget,
         source=settings.source,
         preset=settings.preset,
+        runner=runner_of(settings, context.stage),
     )
     curves = [*trained.learning_curve, *trained.diagnostics, *result.curves]
     write.save_curves(context.database, context.run_id, curves)

@@ -12,11 +12,12 @@ import numpy as np
 from fvrec.artifacts import digest_tree
 from fvrec.config import Settings
 from fvrec.errors import SanityError
-from fvrec.records import Embedding, Metric
+from fvrec.records import Embedding, Item, Metric
 from tasks.context import Context
 from tasks.gates import SAMPLES
 from tasks.places import ITEM_RELATIONS, base_dir, feature_dir, sft_file, tokenizer_dir
 from tasks.progress import bar
+from tasks.shards import runner_of
 from tasks.stage import stage
 from tasks.training import train
 from warehouse import write
@@ -24,6 +25,7 @@ from warehouse import write
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from fvrec.vlm.encoding import TowerFiles
     from fvrec.vlm.features import FeatureCache
     from fvrec.vlm.model import MiniMindVLM
     from fvrec.vlm.plan import Method
@@ -49,11 +51,33 @@ def open_features(context: Context, views: Sequence[str] = ()) -> FeatureCache:
     settings = context.settings
     cache = FeatureCache(feature_dir(settings), tower_of(settings))
     items = context.warehouse.items(settings.source)
-    cache.ensure({item.image_sha256: settings.root / item.image_path for item in items}, bar("encode photos"))
+    _encode(context, cache, items, "encode photos")
     if views:
-        trained = {item.image_sha256: settings.root / item.image_path for item in items if item.split == "train"}
-        cache.ensure(trained, bar("encode views"), views=views)
+        _encode(context, cache, [item for item in items if item.split == "train"], "encode views", views)
     return cache
+
+
+def tower_files(settings: Settings, tower: Tower) -> TowerFiles:
+    """Where a worker finds this tower."""
+    from fvrec.vlm.encoding import TowerFiles
+
+    weights = settings.tower_weights(settings.budget.tower)
+    place = None if weights is None else weights.absolute()
+    return TowerFiles(settings.budget.tower, settings.budget.pool, place, tower.digest)
+
+
+def _encode(
+    context: Context, cache: FeatureCache, items: Sequence[Item], shown: str, views: Sequence[str] = ()
+) -> None:
+    from fvrec.vlm.encoding import encode_missing
+
+    settings = context.settings
+    images = {item.image_sha256: settings.root / item.image_path for item in items}
+    runner = runner_of(settings, context.stage)
+    if runner is None:
+        cache.ensure(images, bar(shown), views=views)
+    else:
+        encode_missing(cache, images, tower_files(settings, cache.tower), runner, bar(shown), views=views)
 
 
 def _published_dir(settings: Settings) -> Path:

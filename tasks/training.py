@@ -44,6 +44,8 @@ def train(
     output: Path,
 ) -> None:
     """Train, look at what was written, keep its numbers. A killed run is taken up from ``outputs/resume``."""
+    from fvrec.vlm.job import over_machines
+
     settings = context.settings
     plan = training_plan(settings, method)
     written = context.build(output)
@@ -52,7 +54,7 @@ def train(
         if plan.epochs == 0:
             model.save_pretrained(str(written))
             outcome = None
-        elif settings.processes > 1 or plan.quantize:
+        elif settings.processes > 1 or plan.quantize or over_machines():
             outcome = _train_apart(settings, plan, model, samples, val, written)
         else:
             outcome = _train_here(settings, plan, model, tokenizer, cache, samples, val, written)

@@ -23,7 +23,7 @@ from fvrec.catalog.spool import DIGEST_BYTES, Spool
 from fvrec.catalog.traits import Traits
 from fvrec.errors import FvrecError
 from fvrec.imaging import IMAGE_MISSING
-from fvrec.parallel import Progress, Sized
+from fvrec.parallel import Progress, Runner, Sized
 from fvrec.records import Placed, Quarantined, utc_now
 from fvrec.sources.base import RawRow, Source
 
@@ -63,19 +63,21 @@ def build(
     history: Mapping[str, Placed] = NO_HISTORY,
     cache: Path | None = None,
     limit: int | None = None,
+    runner: Runner | None = None,
 ) -> Catalog:
     """Read every row of ``source``, decode and hash its photo in ``workers`` processes, group and split.
 
     root: image paths below it are kept relative to it. progress: wraps photos read and drawn. history: item_id -> what
     earlier ingests of this source placed; none of it moves. cache: folder that remembers photos from one ingest to the
     next, and holds the rows while they are looked at. limit: how many rows ``source`` was asked for; when it gave as
-    many, known items that are not among them are left out, not vanished. A bad row is quarantined and the rest goes on.
+    many, known items that are not among them are left out, not vanished. runner: reads the photos in the place of those
+    processes. A bad row is quarantined and the rest goes on.
     FvrecError when the source is not there, nothing is usable, or the cache cannot be written.
     """
     source.discover()
     source.prepare(progress)
     known = KnownPhotos(None if cache is None else cache / "photos" / f"{source.name}.npz")
-    inspector = Inspector(known, workers)
+    inspector = Inspector(known, workers, runner)
     try:
         rows = _admit(source, root, inspector, known, Spool(cache))
         kept = _keep(source, rows, inspector, progress)

@@ -1,10 +1,10 @@
-"""Reading every photo once: in worker processes while rows still come in, and not at all when it is known already."""
+"""Reading every photo once: by workers while rows still come in, and not at all when it is known already."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
+from os.path import abspath
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -12,11 +12,14 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from fvrec.catalog.known import KnownPhotos
 from fvrec.errors import FvrecError
 from fvrec.imaging import SHA256_BYTES, Inspections, inspect_many
-from fvrec.parallel import WORTH_A_POOL
+from fvrec.parallel import SHARDS, WORTH_A_POOL, Pending, Runner
 from fvrec.perceptual import HASH_BYTES
 
 CHUNK = 128
 """Photos a task: some tens of milliseconds of work for one message in each direction."""
+SMALLEST_SHARD, LARGEST_SHARD = 64, 8192
+"""Photos a shard of a ``Runner``. How many there will be is not known while rows come in: shards grow as they do, so
+that 1,000 photos are 16 shards and a million are about 220."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,18 @@ class _Chunk:
     known: list[bytes | None] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
-    answer: Future[Inspections] | None = None
+    answer: Pending[Inspections] | None = None
 
 
 class Inspector:
     """Photos go in by ``add`` in any number; ``results`` gives them back in that order.
 
-    Fewer than ``WORTH_A_POOL`` unknown photos are read in this process. unread: how many were not known.
+    Fewer than ``WORTH_A_POOL`` unknown photos are read in this process. With a ``runner`` all of them are read there.
+    unread: how many were not known.
     """
 
-    def __init__(self, known: KnownPhotos, workers: int) -> None:
-        self._known, self._workers = known, workers
+    def __init__(self, known: KnownPhotos, workers: int, runner: Runner | None = None) -> None:
+        self._known, self._workers, self._runner = known, workers, runner
         self._pool: ProcessPoolExecutor | None = None
         self._chunks = [_Chunk()]
         self._sent = 0
@@ -61,7 +65,8 @@ class Inspector:
             chunk.paths.append(path)
             chunk.keys.append(key)
             self.unread += 1
-        if len(chunk.paths) >= CHUNK or len(chunk.known) >= 8 * CHUNK:
+        size = CHUNK if self._runner is None else _growing(len(self._chunks))
+        if len(chunk.paths) >= size or len(chunk.known) >= 8 * size:
             self._chunks.append(_Chunk())
             self._send(len(self._chunks) - 1)
 
@@ -79,17 +84,23 @@ class Inspector:
 
     def _send(self, count: int) -> None:
         """Hand the first ``count`` chunks to the workers, when there is enough to do for them."""
-        if self._workers <= 1 or self.unread < WORTH_A_POOL:
+        if self._runner is None and (self._workers <= 1 or self.unread < WORTH_A_POOL):
             return
+        for chunk in self._chunks[self._sent : count]:
+            if chunk.paths:
+                chunk.answer = self._submit(chunk.paths)
+                chunk.paths.clear()
+        self._sent = max(self._sent, count)
+
+    def _submit(self, paths: list[str]) -> Pending[Inspections]:
+        if self._runner is not None:
+            return self._runner.submit(inspect_many, "\0".join(map(abspath, paths)))
         # loky starts clean processes: a forked child would find the locks of torch's and Prefect's threads held for
         # ever, and a spawned one would run the caller's script again.
         # A pool of its own: joblib's Parallel takes the reusable one for one that it has made itself.
         self._pool = self._pool or ProcessPoolExecutor(max_workers=self._workers)
-        for chunk in self._chunks[self._sent : count]:
-            if chunk.paths:
-                chunk.answer = self._pool.submit(inspect_many, "\0".join(chunk.paths))
-                chunk.paths.clear()
-        self._sent = max(self._sent, count)
+        pending: Pending[Inspections] = self._pool.submit(inspect_many, "\0".join(paths))
+        return pending
 
     def _opened(self, chunk: _Chunk) -> Iterator[Seen]:
         try:
@@ -109,6 +120,11 @@ class Inspector:
             else:
                 found, reason, detail = known, "", ""
             yield Seen(found[:SHA256_BYTES], found[SHA256_BYTES:], reason, detail)
+
+
+def _growing(shards: int) -> int:
+    """Photos of the last of so many shards: a quarter of ``SHARDS`` of one size, then as many of twice the size."""
+    return int(min(SMALLEST_SHARD << (shards - 1) // (SHARDS // 4), LARGEST_SHARD))
 
 
 def _here(paths: list[str]) -> Inspections:

@@ -21,6 +21,9 @@ LimitOption = Annotated[int | None, typer.Option("--limit", help="Take a seeded 
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Folder of the preset's published weights [data/weights/NAME].")
 ]
+RunnerOption = Annotated[
+    str | None, typer.Option("--runner", help="Who does the shards of the work: local, threads, ray, ray://HOST:PORT.")
+]
 
 
 def settings_from(**given: Any) -> Settings:

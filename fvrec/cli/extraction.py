@@ -15,6 +15,7 @@ from fvrec.cli.common import (
     PresetOption,
     RawOption,
     RootOption,
+    RunnerOption,
     SeedOption,
     SourceOption,
     err,
@@ -58,12 +59,16 @@ def extract(
     inputs: InputsOption = None,
     abstain: AbstainOption = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin the table anew.")] = False,
+    runner: RunnerOption = None,
 ) -> None:
     """Extract attributes with every model, and score them; with --images or --out: read a whole catalogue.
 
     Stopped or killed, the same command goes on where it was.
     """
-    settings = settings_from(source=source, raw=raw, root=root, preset=preset, seed=seed, limit=limit)
+    given = {"source": source, "raw": raw, "root": root, "preset": preset, "seed": seed, "limit": limit}
+    settings = settings_from(**given, runner=runner)
+    if runner is not None and (images is not None or output is not None):
+        raise FvrecError("--runner is for scoring: with --out or --images this process reads", where="--runner")
     if images is None and output is None:
         if adapter is not None or inputs is not None or abstain or restart:
             raise FvrecError("--adapter, --inputs, --abstain and --restart need --out or --images")

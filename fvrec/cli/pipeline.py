@@ -18,6 +18,7 @@ from fvrec.cli.common import (
     PresetOption,
     RawOption,
     RootOption,
+    RunnerOption,
     SeedOption,
     SourceOption,
     WeightsOption,
@@ -74,9 +75,10 @@ def _flow_command(module: str, flow: str) -> Callable[..., None]:
         seed: SeedOption = None,
         limit: LimitOption = None,
         weights: WeightsOption = None,
+        runner: RunnerOption = None,
     ) -> None:
         given = {"source": source, "raw": raw, "root": root, "preset": preset, "seed": seed, "limit": limit}
-        settings = settings_from(**given, weights=weights)
+        settings = settings_from(**given, weights=weights, runner=runner)
         results, seconds = run_flow(module, flow, settings)
         if flow in ("pipeline", "reports"):
             show_summary(settings)

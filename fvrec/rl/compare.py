@@ -20,6 +20,7 @@ from fvrec.rl.search import Problem
 from fvrec.rl.serve import PolicyRanker
 from fvrec.rl.train import TrainedPolicy
 
+DIVERSIFIERS = ("mmr", "msd", "dpp", "ssd")
 TRADE_OFFS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Of the four diversifiers, 1 for all relevance; the policy is swept over as many points."""
 SWEPT_WEIGHTS = (0.0, 0.01, 0.03, 0.08, 0.12, 0.17, 0.23, 0.3, 0.45, 0.6)
@@ -35,10 +36,12 @@ def diversifier(name: str, trade_off: float) -> Lists:
 
 def tuned(bank: Bank, k: int, reward: RewardConfig) -> dict[str, float]:
     """The trade-off of each diversifier with the largest mean true reward on ``bank``, which is not the test's."""
-    return {
-        name: max(TRADE_OFFS, key=lambda t: list_rewards(bank, diversifier(name, t)(bank, k), reward).mean())
-        for name in ("mmr", "msd", "dpp", "ssd")
-    }
+    return {name: best_trade_off(bank, name, k, reward) for name in DIVERSIFIERS}
+
+
+def best_trade_off(bank: Bank, name: str, k: int, reward: RewardConfig) -> float:
+    """That of one diversifier."""
+    return max(TRADE_OFFS, key=lambda t: list_rewards(bank, diversifier(name, t)(bank, k), reward).mean())
 
 
 def line_up(

@@ -11,28 +11,25 @@ from numpy.typing import NDArray
 
 from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
+from fvrec.parallel import Runner
 from fvrec.records import CurvePoint, Metric, Ranking
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
-from fvrec.rl.bank import Bank
 from fvrec.rl.baselines import BankRanker, search_lists
-from fvrec.rl.compare import TRADE_OFFS, diversifier, tuned
-from fvrec.rl.feeds import Feeder, adaptive_greedy, replanning
+from fvrec.rl.compare import DIVERSIFIERS, TRADE_OFFS, diversifier
 from fvrec.rl.items import ItemTable
-from fvrec.rl.oracle import best_by_search, truth_of
-from fvrec.rl.playing import by_network, play
 from fvrec.rl.reader import Reader
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
-from fvrec.rl.scoring import ListScores, RandomRank, rank_all, score_lists
+from fvrec.rl.scoring import ListScores, RandomRank, score_lists
 from fvrec.rl.serve import PolicyRanker, greedy_ranker
-from fvrec.rl.sweeps import DIVERSIFIERS, hypervolume_metrics, sweep_diversifier, sweep_policy
+from fvrec.rl.shards import best_lists, fed, lists_of, tuned
+from fvrec.rl.sweeps import hypervolume_metrics, sweep_diversifier, sweep_policy
 from fvrec.rl.train import TrainedPolicy
 from fvrec.rl.users import Population, sample_population
 from fvrec.stats import Interval, bootstrap_mean, bootstrap_ratio, holm, paired_difference, paired_p_value
 
 RANKINGS_KEPT = 10
-FEED_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -60,11 +57,12 @@ def evaluate_policy(
     budget: RlBudget,
     source: str = "",
     preset: str = "",
+    runner: Runner | None = None,
 ) -> RlEvaluation:
     """The stage's evaluation: MMR is tuned on fresh users over ``val_items``, all are judged on ``test_items``.
 
     ``budget.test_users`` users each time, one request each, none of them seen in training. Pools shrink to the number
-    of items when there are fewer; FvrecError when that is less than a list.
+    of items when there are fewer; FvrecError when that is less than a list. ``runner``: makes the lists.
     """
     seed, k, reward = trained.seed, trained.env.list_length, trained.env.reward
     tuning = _requests(
@@ -74,39 +72,32 @@ def evaluate_policy(
     requests = _requests(test_items, population, budget, seed)
     evaluation = evaluate(
         requests,
-        others=_others(trained, tuning),
+        others=_others(trained, tuning, runner),
         policy=trained.ranker(),
-        mmr=tune_mmr(tuning, k, reward),
+        mmr=tune_mmr(tuning, k, reward, runner),
         reader=trained.reader,
         k=k,
         reward=reward,
         seed=seed,
         source=source,
         preset=preset,
+        runner=runner,
     )
     metrics = evaluation.metrics
     if trained.feed is not None:
         common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
-        metrics += tuple(evaluate_feed(trained.feed, requests, {**common, "mode": "feed"}))
+        metrics += tuple(evaluate_feed(trained.feed, requests, {**common, "mode": "feed"}, runner))
     return replace(evaluation, metrics=metrics, population=population)
 
 
-def evaluate_feed(trained: TrainedPolicy, requests: Sequence[Request], common: Mapping[str, Any]) -> list[Metric]:
+def evaluate_feed(
+    trained: TrainedPolicy, requests: Sequence[Request], common: Mapping[str, Any], runner: Runner | None = None
+) -> list[Metric]:
     """The policy for feeds against feeds that search on the same posterior: true reward until the user leaves.
 
     Every feed meets the same luck, ``FEED_REPEATS`` times over.
     """
-    k, reward = trained.env.list_length, trained.env.reward
-    bank, env = Bank.of(requests, trained.reader), replace(trained.env, vary=False)
-    feeders: dict[str, Feeder] = {
-        "rl": by_network(trained.network),
-        "adaptive_greedy": adaptive_greedy(bank, reward, k),
-        "replanning": replanning(bank, reward, k),
-    }
-    earned = {
-        name: np.mean([play(bank, env, feeder, seed=repeat).reward for repeat in range(FEED_REPEATS)], axis=0)
-        for name, feeder in feeders.items()
-    }
+    earned = fed(trained, requests, runner)
     levels = [
         _metric("true_reward", bootstrap_mean(values, seed=common["seed"]), common, name, {})
         for name, values in earned.items()
@@ -136,6 +127,7 @@ def evaluate(
     seed: int,
     source: str = "",
     preset: str = "",
+    runner: Runner | None = None,
 ) -> RlEvaluation:
     """Rank every request by Base, MMR, greedily, by the policy, by ``others`` and at random; judge by what is true.
 
@@ -153,46 +145,35 @@ def evaluate(
     if not requests:
         raise FvrecError("there are no requests to evaluate on")
     rankers: list[Ranker] = [BaseRank(), mmr, greedy_ranker(reward, reader), *others, policy, RandomRank(seed)]
-    lists = {ranker.name: rank_all(ranker, requests, k) for ranker in rankers}
-    best = best_lists(requests, k, reward)
+    made = lists_of(rankers, requests, k, runner)
+    lists = {ranker.name: chosen for ranker, chosen in zip(rankers, made, strict=True)}
+    best = best_lists(requests, k, reward, runner)
     if best is not None:
         lists["oracle"] = best
     scores = {name: score_lists(requests, chosen, reward) for name, chosen in lists.items()}
     common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
     metrics = _levels(scores, common, mmr) + _differences(scores, policy.name, common)
     rankings = [row for name, chosen in lists.items() for row in _as_rankings(requests, chosen, name)]
-    sweeps = [sweep_policy(policy, requests, k, reward)] if isinstance(policy, PolicyRanker) else []
-    sweeps += [sweep_diversifier(name, requests, k, reward) for name in DIVERSIFIERS]
+    sweeps = [sweep_policy(policy, requests, k, reward, runner)] if isinstance(policy, PolicyRanker) else []
+    sweeps += [sweep_diversifier(name, requests, k, reward, runner) for name in DIVERSIFIERS]
     metrics += hypervolume_metrics(sweeps, scores["base_rank"].ndcg, common)
     curves = [point for sweep in sweeps for point in sweep.curve()]
     return RlEvaluation(tuple(metrics), tuple(curves), tuple(rankings))
 
 
-def tune_mmr(requests: Sequence[Request], k: int, reward: RewardConfig) -> Mmr:
+def tune_mmr(requests: Sequence[Request], k: int, reward: RewardConfig, runner: Runner | None = None) -> Mmr:
     """The trade-off with the largest mean true reward on ``requests``, which must not be those of the test."""
-
-    def earned(trade_off: float) -> float:
-        lists = rank_all(Mmr(trade_off), requests, k)
-        return float(score_lists(requests, lists, reward).true_reward.mean())
-
-    return Mmr(max(TRADE_OFFS, key=earned))
+    made = lists_of([Mmr(trade_off) for trade_off in TRADE_OFFS], requests, k, runner)
+    earned = [float(score_lists(requests, lists, reward).true_reward.mean()) for lists in made]
+    return Mmr(TRADE_OFFS[earned.index(max(earned))])
 
 
-def best_lists(requests: Sequence[Request], k: int, reward: RewardConfig) -> list[NDArray[np.int64]] | None:
-    """What a ranker that knows the truth would list; None where pools differ in size."""
-    if len({(len(request.pool), request.pool.confidence is None) for request in requests}) != 1:
-        return None
-    bank = Bank.of(requests)
-    return list(best_by_search(truth_of(bank, np.arange(len(bank)), reward), k))
-
-
-def _others(trained: TrainedPolicy, tuning: Sequence[Request]) -> list[Ranker]:
+def _others(trained: TrainedPolicy, tuning: Sequence[Request], runner: Runner | None) -> list[Ranker]:
     """The package's diversifiers as tuned, search on the reader's beliefs, and the policy with exchange."""
     k, reward = trained.env.list_length, trained.env.reward
-    bank = Bank.of(tuning)
     diversifiers: list[Ranker] = [
         BankRanker(name, diversifier(name, trade_off))
-        for name, trade_off in tuned(bank, k, reward).items()
+        for name, trade_off in tuned(tuning, k, reward, runner).items()
         if name != "mmr"
     ]
     searches: list[Ranker] = [

@@ -48,10 +48,15 @@ class ListScores:
 def rank_all(ranker: Ranker, requests: Sequence[Request], k: int) -> list[NDArray[np.int64]]:
     """The ranker's list for each request; it is handed the pool and nothing else."""
     together = getattr(ranker, "rank_many", None)
-    if together is None or len({(len(request.pool), request.pool.confidence is None) for request in requests}) != 1:
+    if together is None or not alike(requests):
         return [ranker.rank(request.pool, k) for request in requests]
     parts = [requests[start : start + AT_ONCE] for start in range(0, len(requests), AT_ONCE)]
     return [order for part in parts for order in together([request.pool for request in part], k)]
+
+
+def alike(requests: Sequence[Request]) -> bool:
+    """Whether the pools are of one size and kind, so that they can be ranked together."""
+    return len({(len(request.pool), request.pool.confidence is None) for request in requests}) == 1
 
 
 def score_lists(requests: Sequence[Request], lists: Sequence[NDArray[np.int64]], reward: RewardConfig) -> ListScores:

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fvrec.parallel import Runner
 from fvrec.records import CurvePoint, Metric
 from fvrec.rerank.pool import Ranker
 from fvrec.rl.baselines import BankRanker
 from fvrec.rl.compare import SWEPT_WEIGHTS, TRADE_OFFS, at_weights, diversifier, sweep_hypervolumes
 from fvrec.rl.requests import Request
 from fvrec.rl.reward import RewardConfig
-from fvrec.rl.scoring import ListScores, rank_all, score_lists
+from fvrec.rl.scoring import ListScores, score_lists
 from fvrec.rl.serve import PolicyRanker
+from fvrec.rl.shards import lists_of
 from fvrec.stats import RESAMPLES, Interval
-
-DIVERSIFIERS = ("mmr", "msd", "dpp", "ssd")
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,20 @@ class Sweep:
         return points
 
 
-def sweep_diversifier(name: str, requests: Sequence[Request], k: int, reward: RewardConfig) -> Sweep:
+def sweep_diversifier(
+    name: str, requests: Sequence[Request], k: int, reward: RewardConfig, runner: Runner | None = None
+) -> Sweep:
     """MMR, MSD, DPP or SSD from all diversity to all relevance."""
     settings = {trade_off: BankRanker(name, diversifier(name, trade_off)) for trade_off in TRADE_OFFS}
-    return _sweep(name, "trade_off", settings, requests, k, reward)
+    return _sweep(name, "trade_off", settings, requests, k, reward, runner)
 
 
-def sweep_policy(policy: PolicyRanker, requests: Sequence[Request], k: int, reward: RewardConfig) -> Sweep:
+def sweep_policy(
+    policy: PolicyRanker, requests: Sequence[Request], k: int, reward: RewardConfig, runner: Runner | None = None
+) -> Sweep:
     """One policy as lambda = mu goes from 0 to the end of the trained range."""
     settings = {weight: at_weights(policy, weight) for weight in SWEPT_WEIGHTS}
-    return _sweep("rl", "weight", settings, requests, k, reward)
+    return _sweep("rl", "weight", settings, requests, k, reward, runner)
 
 
 def _sweep(
@@ -69,8 +73,10 @@ def _sweep(
     requests: Sequence[Request],
     k: int,
     reward: RewardConfig,
+    runner: Runner | None,
 ) -> Sweep:
-    scores = tuple(score_lists(requests, rank_all(ranker, requests, k), reward) for ranker in rankers.values())
+    made = lists_of(list(rankers.values()), requests, k, runner)
+    scores = tuple(score_lists(requests, lists, reward) for lists in made)
     return Sweep(name, tuple({setting: value} for value in rankers), scores)
 
 

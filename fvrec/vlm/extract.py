@@ -142,12 +142,27 @@ class Extractor:
         progress: Progress = iter,
     ) -> list[Reading]:
         """One reading a sample, in order. Samples of one length go together, so that little is padded."""
-        fitted = [self.encoder.fit(sample, self.answer_tokens) for sample in samples]
-        read_batch = self._constrained if mode == "constrained" else self._raw
+        fitted = self._fit(samples)
         readings: dict[int, Reading] = {}
         for batch in progress(_batches(fitted, batch_size)):
-            readings.update(zip(batch, read_batch([fitted[index] for index in batch], cache), strict=True))
+            readings.update(zip(batch, self._read_batch([fitted[index] for index in batch], cache, mode), strict=True))
         return [_with_cuts(readings[index], sample, fitted[index].sample) for index, sample in enumerate(samples)]
+
+    def plan(self, samples: Sequence[Sample], *, batch_size: int = 128) -> list[list[int]]:
+        """Which samples ``read`` would read together, as indices."""
+        return _batches(self._fit(samples), batch_size)
+
+    def read_together(self, samples: Sequence[Sample], cache: FeatureSource, mode: Mode) -> list[Reading]:
+        """One reading a sample of a batch that ``plan`` has made: the same that ``read`` gives, to the bit."""
+        fitted = self._fit(samples)
+        pairs = zip(self._read_batch(fitted, cache, mode), samples, fitted, strict=True)
+        return [_with_cuts(reading, sample, one.sample) for reading, sample, one in pairs]
+
+    def _fit(self, samples: Sequence[Sample]) -> list[Fitted]:
+        return [self.encoder.fit(sample, self.answer_tokens) for sample in samples]
+
+    def _read_batch(self, batch: Sequence[Fitted], cache: FeatureSource, mode: Mode) -> list[Reading]:
+        return self._constrained(batch, cache) if mode == "constrained" else self._raw(batch, cache)
 
     @cached_property
     def tower(self) -> Tower:

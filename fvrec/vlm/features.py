@@ -26,14 +26,19 @@ from fvrec.vlm.shards import INDEXES, index_of, new_shard, rows_of
 from fvrec.vlm.towers import Tower
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
-_SHARD_ROWS = 1024
-_BATCH = 32
+SHARD_ROWS = 1024
+BATCH = 32
 _VIEW_MARK = "#"
 
 
 def view_key(sha256: str, view: str = "") -> str:
     """Under which name a photo's features lie: its hash alone, or with the name of an augmented view of it."""
     return f"{sha256}{_VIEW_MARK}{view}" if view else sha256
+
+
+def photo_of(key: str) -> str:
+    """The hash of the photo that a key names or shows a view of."""
+    return key.partition(_VIEW_MARK)[0]
 
 
 class FeatureCache:
@@ -55,25 +60,40 @@ class FeatureCache:
 
         FvrecError when a file is not the photo of that hash any more.
         """
+        missing = self.missing(images, views)
+        self.encode(self.new_shards(missing), images, progress)
+        return len(missing)
+
+    def missing(self, images: Iterable[str], views: Sequence[str] = ()) -> list[str]:
+        """Keys of these images and views of them that are not in the cache."""
         keys = (view_key(sha256, view) for sha256 in images for view in ("", *views))
-        missing = [key for key in keys if key not in self._where]
-        shards = [missing[start : start + _SHARD_ROWS] for start in range(0, len(missing), _SHARD_ROWS)]
-        batches = progress(list(_batched(shards)))
+        return [key for key in keys if key not in self._where]
+
+    def new_shards(self, keys: Sequence[str]) -> dict[Path, Sequence[str]]:
+        """Names for the shards that these keys take -> which of them."""
+        starts = range(0, len(keys), SHARD_ROWS)
+        return {new_shard(self.directory): keys[start : start + SHARD_ROWS] for start in starts}
+
+    def encode(
+        self, shards: Mapping[Path, Sequence[str]], images: Mapping[str, Path], progress: Progress = iter
+    ) -> None:
+        """Make these shards of the photos and views of the keys; raises as ``ensure`` does."""
         buffer: list[NDArray[np.float16]] = []
-        names: list[str] = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for batch, last_of_shard in batches:
+            for shard, batch, last_of_shard in progress(list(_batched(shards))):
                 pixels = np.stack(list(pool.map(lambda key: self._pixels(key, images), batch)))
                 buffer.append(self.tower.encode(pixels))
-                names.extend(batch)
                 if last_of_shard:
-                    self._write_shard(names, np.concatenate(buffer))
-                    buffer, names = [], []
-        return len(missing)
+                    self._write_shard(shard, list(shards[shard]), np.concatenate(buffer))
+                    buffer = []
+
+    def take(self, shard: Path) -> None:
+        """Read from a shard that another process has made in this cache's folder, too."""
+        self._open_shard(index_of(shard))
 
     def put(self, sha256s: Sequence[str], rows: NDArray[np.float16]) -> None:
         """Keep features that were encoded elsewhere by this cache's tower: ``[B, T, D]`` under the B hashes."""
-        self._write_shard(list(sha256s), rows)
+        self._write_shard(new_shard(self.directory), list(sha256s), rows)
 
     def rows(self, sha256s: Sequence[str]) -> NDArray[np.float16]:
         """``[B, T, D]`` of hashes or view keys, in the order asked. FvrecError for an image that was never encoded."""
@@ -103,8 +123,7 @@ class FeatureCache:
             raise FvrecError("photo changed since ingest: run fvrec run", where=file, found=found, allowed=sha256)
         return load_pixels(io.BytesIO(data), self.tower.image_size, where=file, view=view_of(sha256, view))
 
-    def _write_shard(self, names: list[str], rows: NDArray[np.float16]) -> None:
-        shard = new_shard(self.directory)
+    def _write_shard(self, shard: Path, names: list[str], rows: NDArray[np.float16]) -> None:
         with staged(shard) as temporary, temporary.open("wb") as file:
             np.save(file, rows)
         index_file = index_of(shard)
@@ -128,7 +147,7 @@ def pooled(features: NDArray[np.float16], tower: Tower) -> NDArray[np.float32]:
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-8)
 
 
-def _batched(shards: list[list[str]]) -> Iterator[tuple[list[str], bool]]:
-    for shard in shards:
-        for start in range(0, len(shard), _BATCH):
-            yield shard[start : start + _BATCH], start + _BATCH >= len(shard)
+def _batched(shards: Mapping[Path, Sequence[str]]) -> Iterator[tuple[Path, Sequence[str], bool]]:
+    for shard, keys in shards.items():
+        for start in range(0, len(keys), BATCH):
+            yield shard, keys[start : start + BATCH], start + BATCH >= len(keys)

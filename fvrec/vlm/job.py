@@ -2,12 +2,14 @@
 
 python -m fvrec.vlm.job JOB.json
 torchrun --standalone --nproc-per-node 2 -m fvrec.vlm.job JOB.json
+torchrun --nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m fvrec.vlm.job JOB.json     (on each machine)
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,6 +31,8 @@ from fvrec.vlm.tokenizer import load_tokenizer
 from fvrec.vlm.towers import load_tower
 from fvrec.vlm.train import run_training
 from fvrec.vlm.weights import model_digest
+
+MEETING_POINT = "PET_RDZV_ENDPOINT"
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,21 @@ class TrainingJob:
         return outcome
 
 
+def over_machines() -> bool:
+    """Whether torchrun's own environment names a meeting point: this machine then trains together with others."""
+    return bool(os.environ.get(MEETING_POINT))
+
+
 def launch(job: TrainingJob, job_file: Path, *, processes: int) -> TrainingOutcome:
-    """Run the job in so many processes under torchrun and read its outcome. FvrecError when one of them fails."""
+    """Run the job in so many processes under torchrun and read its outcome. FvrecError when one of them fails.
+
+    Over machines the others start torchrun on ``job_file`` themselves, and all wait for one another.
+    """
     job.plan.micro_batch(processes)
     job.write(job_file)
     Path(job.outcome).unlink(missing_ok=True)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    alone = [] if over_machines() else ["--standalone"]
+    torchrun = ["-m", "torch.distributed.run", *alone, "--nproc-per-node", str(processes)]
     done = subprocess.run([sys.executable, *torchrun, "-m", __name__, str(job_file)], stderr=subprocess.PIPE, text=True)  # noqa: S603
     if done.returncode or not Path(job.outcome).is_file():
         said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

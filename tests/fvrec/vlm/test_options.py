@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,6 +35,7 @@ from fvrec.vlm.schedule import Schedule, padding_waste
 from fvrec.vlm.tokenizer import added_token_ids
 from fvrec.vlm.trainer import is_out_of_memory
 from fvrec.vlm.weights import apply_adapter, model_digest
+from tests.e2e.processes import free_port
 
 from .jobs import VIEWS, Toy, plan_of
 
@@ -63,6 +67,22 @@ def test_two_processes_learn_what_one_does(toy: Toy) -> None:
     wrong = replace(job, plan=replace(plan, batch_size=9))
     with pytest.raises(FvrecError, match="shared out evenly"):
         launch(wrong, toy.folder / "wrong.json", processes=2)
+
+
+def test_two_machines_learn_what_one_does(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of("lora", epochs=6, batch_size=8)
+    alone = toy.job("one-machine", plan).run()
+    meeting = {"PET_NNODES": "2", "PET_RDZV_BACKEND": "c10d", "PET_RDZV_ENDPOINT": f"127.0.0.1:{free_port()}"}
+    job, job_file = toy.job("two-machines", plan), toy.folder / "two-machines.json"
+    job.write(job_file)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1", "-m", "fvrec.vlm.job"]
+    with subprocess.Popen([*command, str(job_file)], env={**os.environ, **meeting}) as other:
+        for name, value in meeting.items():
+            monkeypatch.setenv(name, value)
+        together = launch(job, job_file, processes=1)
+        assert other.wait(60) == 0
+    assert together.steps == alone.steps
+    assert [point.y for point in together.curve] == pytest.approx([point.y for point in alone.curve], rel=0.02)
 
 
 def test_the_log_tells_speed_and_waste_and_tensorboard_has_the_curve(toy: Toy) -> None:

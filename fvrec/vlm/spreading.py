@@ -1,0 +1,120 @@
+"""A model's readings made by workers: whole batches a shard, one Parquet file of readings from each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fvrec.parallel import Progress, Runner, cut, in_order
+from fvrec.records import Mode
+from fvrec.vlm.calibrate import weights_digest
+from fvrec.vlm.decoding_types import Reading
+from fvrec.vlm.encoding import TowerFiles
+from fvrec.vlm.extract import Extractor
+from fvrec.vlm.features import FeatureCache
+from fvrec.vlm.reading_table import read_readings, write_readings
+from fvrec.vlm.samples import Sample
+
+_open = threading.local()
+_loading = threading.Lock()
+"""transformers changes its own module's state while it loads: two threads at once leave weights untied."""
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where a model lies, as ``Extractor.assemble`` takes it. ``digest``: of its weights, which later runs replace."""
+
+    name: str
+    base: Path
+    tokenizer: Path
+    adapter: Path | None
+    max_length: int
+    digest: str = ""
+
+    def found(self) -> ModelFiles:
+        """The same by absolute paths, with the digest of what lies there now."""
+        adapter = None if self.adapter is None else self.adapter.absolute()
+        base, tokenizer = self.base.absolute(), self.tokenizer.absolute()
+        return ModelFiles(self.name, base, tokenizer, adapter, self.max_length, weights_digest(adapter or base))
+
+    def open(self) -> Extractor:
+        """The model, loaded now. FvrecError on a bad folder."""
+        return Extractor.assemble(
+            self.name, base=self.base, tokenizer=self.tokenizer, adapter=self.adapter, max_length=self.max_length
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples to be read in one mode."""
+
+    samples: Sequence[Sample]
+    mode: Mode
+
+
+@dataclass(frozen=True)
+class ReadingShard:
+    """Batches to read, each in its mode, and the file that their readings go to. ``caches``: all towers' folder."""
+
+    model: ModelFiles
+    tower: TowerFiles
+    caches: Path
+    batches: tuple[Part, ...]
+    to: Path
+
+
+def read_spread(
+    extractor: Extractor,
+    files: ModelFiles,
+    tower: TowerFiles,
+    cache: FeatureCache,
+    parts: Sequence[Part],
+    *,
+    runner: Runner,
+    folder: Path,
+    progress: Progress = iter,
+) -> list[list[Reading]]:
+    """For each part one reading a sample, in order: what ``extractor.read`` gives, batch for batch.
+
+    folder: for the workers' files, which all workers see; the caller removes it.
+    """
+    files, folder = files.found(), folder.absolute()
+    batches = [(number, rows) for number, part in enumerate(parts) for rows in extractor.plan(part.samples)]
+    pieces = cut(batches, least=1, most=len(batches))
+    shards = [
+        ReadingShard(
+            files,
+            tower,
+            cache.directory.parent.absolute(),
+            tuple(Part([parts[number].samples[row] for row in rows], parts[number].mode) for number, rows in piece),
+            folder / f"readings-{at:05}.parquet",
+        )
+        for at, piece in enumerate(pieces)
+    ]
+    found: list[dict[int, Reading]] = [{} for _ in parts]
+    for piece, made in zip(pieces, progress(in_order(runner, read_shard, shards)), strict=True):
+        readings = iter(read_readings(made))
+        for number, rows in piece:
+            found[number].update((row, next(readings)) for row in rows)
+    return [[readings[row] for row in range(len(part.samples))] for readings, part in zip(found, parts, strict=True)]
+
+
+def read_shard(shard: ReadingShard) -> Path:
+    """Read the batches, write their readings one after the other, say where. Done again it writes the same file."""
+    extractor, cache = _extractor_of(shard.model), FeatureCache(shard.caches, shard.tower.tower())
+    write_readings(
+        shard.to,
+        [one for part in shard.batches for one in extractor.read_together(part.samples, cache, part.mode)],
+    )
+    return shard.to
+
+
+def _extractor_of(files: ModelFiles) -> Extractor:
+    """Loaded once a thread: a tokenizer is not to be shared by threads."""
+    if getattr(_open, "files", None) != files:
+        with _loading:
+            _open.extractor, _open.files = files.open(), files
+    found: Extractor = _open.extractor
+    return found
