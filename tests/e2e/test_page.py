@@ -147,6 +147,20 @@ def test_three_lists_side_by_side_and_one_card_at_a_time(page: Page) -> None:
     assert page.locator(".st-key-feed img").get_attribute("alt") != first
 
 
+def test_evidence_opens_on_its_card_and_stays_open_while_a_field_is_chosen(page: Page) -> None:
+    wish(page, "blue")
+    page.locator(".st-key-card_1").get_by_role("button", name="Where was it read?").click()
+    panel = page.get_by_test_id("stPopoverBody")
+    box = panel.get_by_role("combobox")
+    box.click()
+    page.get_by_role("option", name="color", exact=True).click()
+    expect(panel).to_contain_text("The model's files are not here")
+    settle(page)
+    assert page.locator(".st-key-cards img").count() == 10
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+
+
 def test_a_wish_is_struck_by_its_cross(page: Page) -> None:
     wish(page, "blue, not floral")
     page.locator(".st-key-pills").get_by_role("button", name="color: blue").click()
