@@ -50,5 +50,6 @@ def _service(snapshot: Path, _settings: Settings) -> DemoService:
     """One service per published snapshot: publishing another changes the resolved path, which is the key."""
     from app.service import DemoService
 
-    memory.look_again()  # the service of the snapshot before may be among what was left out
+    # The service of a snapshot before may be among what was left out, and goes when this one is kept.
+    memory.look_again_soon()
     return DemoService.open(_settings)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import atexit
 import gc
+import math
 import time
 from typing import Any
 
 _LONG_S = 0.01
-"""A full collection that takes longer has met much that lives on."""
+"""A full collection that takes more processor time has met much that lives on."""
 AGAIN_S = 900.0
 """Cycles that died after they were left out, as those of visitors who have gone, wait so long for another look."""
 
@@ -29,8 +30,8 @@ class _Collections:
         if about["generation"] < 2:
             return
         if phase == "start":
-            self._begin = time.perf_counter()
-        elif time.perf_counter() - self._begin > _LONG_S:
+            self._begin = time.thread_time()
+        elif time.thread_time() - self._begin > _LONG_S:
             gc.freeze()
 
 
@@ -40,13 +41,18 @@ _COLLECTIONS = _Collections()
 def spare() -> None:
     """From now on leave out of full collections what has survived a long one; call it at every run of a page.
 
-    Every quarter of an hour one collection looks at everything again.
+    Every quarter of an hour, and after ``look_again_soon``, one collection looks at everything again.
     """
     if _COLLECTIONS not in gc.callbacks:
         gc.callbacks.append(_COLLECTIONS)
         atexit.register(_end)
     if time.monotonic() - _COLLECTIONS.looked > AGAIN_S:
         look_again()
+
+
+def look_again_soon() -> None:
+    """Look again from the next run of a page on: what is about to be let go has gone by then."""
+    _COLLECTIONS.looked = -math.inf
 
 
 def look_again() -> None:

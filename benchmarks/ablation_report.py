@@ -81,10 +81,11 @@ def _seeds(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             ("model", *(f"micro-F1, {inputs}" for inputs in INPUTS)),
             ((model, *(_over(some, "micro_f1", model, inputs) for inputs in INPUTS)) for model in MODELS),
         )
-        yield "\nE2 on the image alone; how many seeds' paired 95 % interval to the probe lies wholly below zero:\n"
+        yield "\nE2 on the image alone; of how many seeds the paired 95 % interval to the probe lies wholly below zero,"
+        yield "and of how many above:\n"
         fields = dict.fromkeys(row["field"] for row in some[0]["rows"] if row["field"])
         yield from _table(
-            ("field", "E2", "macro-F1 (≥ 20)", "MLP probe", "E2 - probe, each seed", "below zero", "E2 image_title"),
+            ("field", "E2", "macro-F1 (≥ 20)", "MLP probe", "E2 - probe, each seed", "below / above", "E2 image_title"),
             (
                 (
                     field,
@@ -106,13 +107,14 @@ def _over(runs: Sequence[Mapping[str, Any]], metric: str, model: str, inputs: st
 
 
 def _gains(runs: Sequence[Mapping[str, Any]], field: str) -> tuple[str, str]:
-    """Each seed's difference to the probe, and how many intervals are wholly below zero."""
+    """Each seed's difference to the probe, and how many intervals are wholly below and above zero."""
     found = [
         _row(run["rows"], "accuracy_difference", "lora", "image", "constrained", field, "mlp_probe") for run in runs
     ]
     gains = [row for row in found if row is not None]
-    below = sum(row["ci_high"] < 0 for row in gains)
-    return ", ".join(f"{row['value']:+.3f}" for row in gains), f"{below} of {len(gains)}" if gains else ""
+    below, above = sum(row["ci_high"] < 0 for row in gains), sum(row["ci_low"] > 0 for row in gains)
+    told = f"{below} / {above} of {len(gains)}" if gains else ""
+    return ", ".join(f"{row['value']:+.3f}" for row in gains), told
 
 
 def _run(run: Mapping[str, Any]) -> Iterator[str]:

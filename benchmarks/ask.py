@@ -165,18 +165,21 @@ class Questions:
         self.ask(store, index, pooled(tower.encode(pixels), tower)[0])
 
 
-def rerank_ms(candidates: CandidateSet, texts: Sequence[str]) -> float:
-    """The median over the texts of judging, scoring and ordering 1,000 candidates into a pool of 100."""
+def rerank_ms(candidates: CandidateSet, texts: Sequence[str], given: NDArray[np.int64] | None = None) -> float:
+    """The median over the texts of judging, scoring and ordering the ``given`` rows (None: all) into a pool of 100."""
     table, weights = table_of(candidates), ScoreWeights(expected=True)
-    base = np.random.default_rng(0).random(len(table.item_ids))
+    few = np.arange(len(table.item_ids)) if given is None else given
+    base = np.random.default_rng(0).random(len(few))
     requests = [parse(text) for text in texts]
 
     def rerank(index: int) -> None:
-        judgement = judge(table.values, requests[index], table.confidence)
+        confidence = None if table.confidence is None else table.confidence[few]
+        judgement = judge(table.values[few], requests[index], confidence)
         scores = score(base, judgement, weights)
-        rows = shortlist(scores, np.flatnonzero(judgement.breaks_none), k=10, size=100).rows
+        places = shortlist(scores, np.flatnonzero(judgement.breaks_none), k=10, size=100).rows
+        rows = few[places]
         ids = [table.item_ids[row] for row in rows]
-        to_pool(ids, table.values[rows], table.embeddings[rows], scores[rows], judgement.rows(rows), weights)
+        to_pool(ids, table.values[rows], table.embeddings[rows], scores[places], judgement.rows(places), weights)
 
     return float(np.median(times_ms(rerank, len(texts))))
 

@@ -11,11 +11,13 @@ takes from imports and loading a model is not counted. Stages, each on ``N`` dis
 - ``extract``: a title and cached features -> constrained JSON with confidences, random weights of the size of ``tiny``.
 - ``publish``: one snapshot of the warehouse.
 - ``sql``: the 100 items that meet a request, from the snapshot; milliseconds a request.
-- ``rerank``: judge, score and order 1,000 candidates of the catalogue into a list; milliseconds a request.
-- ``evaluate``: RL evaluation: lists of ten from pools of fifty by MMR and their scores; N lists.
+- ``rerank``: judge, score and order 1,000 given candidates of a catalogue of N that lies in memory; milliseconds a
+  request.
+- ``evaluate``: RL evaluation, N lists of ten from pools of fifty by MMR and their scores: what a list costs.
 
-``slope`` is that of log(processor seconds) over log(N), by least squares. Exit status 1 when one of ``LINEAR`` is above
-``STEEPEST``, or ``rerank`` at the largest size takes more than ``RERANK_BOUND`` times that at the smallest.
+``slope`` is that of log(processor seconds) over log(N) between the two largest sizes, where starting up weighs least.
+Exit status 1 when one of ``LINEAR`` was measured at less than two sizes or is above ``STEEPEST``, or when ``rerank`` at
+the largest size takes more than ``RERANK_BOUND`` times that at the smallest.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ LINEAR = ("ingest", "features", "extract", "load", "load_read")
 STEEPEST, RERANK_BOUND = 1.05, 1.5
 PHOTO = (168, 224)
 REQUESTS = 60
+VECTOR = 64
+"""Length of a product's vector in ``rerank``, so that a large catalogue's fit in memory."""
 PHOTOGRAPHED = frozenset({"ingest", "features", "extract"})
 """Stages that read the drawn photos."""
 _CHUNK = 10_000
@@ -207,12 +211,12 @@ def rerank(work: Path, count: int) -> tuple[Meter, float]:
     from benchmarks.ask import Questions, readings, rerank_ms, vectors
     from fvrec.rerank.table import candidate_set
 
-    chosen = {*np.random.default_rng(0).permutation(count)[:1000].tolist()}
-    few = [item for at, item in enumerate(products(count)) if at in chosen]
-    candidates = candidate_set(few, readings(few, 1), vectors(len(few), 1280, 1))
-    asked = Questions(few, REQUESTS, seed=1)
+    items = list(products(count))
+    everything = candidate_set(items, readings(items, 1), vectors(count, VECTOR, 1))
+    asked = Questions(items[:1000], REQUESTS, seed=1)
+    rows = np.sort(np.random.default_rng(0).permutation(count)[:1000])
     with measuring() as meter:
-        found = rerank_ms(candidates, asked.texts)
+        found = rerank_ms(everything, asked.texts, rows)
     return meter, found
 
 
@@ -287,21 +291,28 @@ def _bytes(path: Path | None) -> int:
 
 
 def slope(costs: Sequence[Cost]) -> float:
-    """Of log(processor seconds) over log(items); 1 where an item costs the same at every size."""
-    sizes, spent = np.log([one.items for one in costs]), np.log([one.cpu_seconds for one in costs])
-    return float(np.polyfit(sizes, spent, 1)[0])
+    """Of log(processor seconds) over log(items) between the two largest sizes; 1 where an item costs the same at both.
+
+    SystemExit when a time is too short for the processor's clock.
+    """
+    small, large = sorted(costs, key=lambda one: one.items)[-2:]
+    if min(small.cpu_seconds, large.cpu_seconds) <= 0:
+        raise SystemExit(f"{small.stage}: {small.items} items take no time that can be measured")
+    return float(np.log(large.cpu_seconds / small.cpu_seconds) / np.log(large.items / small.items))
 
 
 def summarise(costs: Sequence[Cost]) -> dict[str, Any]:
     """Slopes of the stages that go over all items, what a request costs as the catalogue grows, and what holds."""
     by_stage = {name: [one for one in costs if one.stage == name] for name in STAGES}
-    slopes = {name: slope(found) for name, found in by_stage.items()
-              if len(found) > 1 and not found[0].per_request_ms}  # fmt: skip
-    asked = {name: found[-1].per_request_ms / found[0].per_request_ms for name, found in by_stage.items()
-             if len(found) > 1 and found[0].per_request_ms}  # fmt: skip
-    steep = [name for name in LINEAR if slopes.get(name, 0.0) > STEEPEST]
-    holds = not steep and asked.get("rerank", 0.0) <= RERANK_BOUND
-    return {"costs": [asdict(one) for one in costs], "slopes": slopes, "request_growth": asked, "holds": holds}
+    several = {name: found for name, found in by_stage.items() if len(found) > 1}
+    slopes = {name: slope(found) for name, found in several.items() if name in LINEAR}
+    asked = {name: found[-1].per_request_ms / found[0].per_request_ms for name, found in several.items()
+             if found[0].per_request_ms}  # fmt: skip
+    unjudged = [name for name in LINEAR if by_stage[name] and name not in slopes]
+    steep = [name for name, found in slopes.items() if found > STEEPEST]
+    holds = not steep and not unjudged and asked.get("rerank", 0.0) <= RERANK_BOUND
+    return {"costs": [asdict(one) for one in costs], "slopes": slopes, "unjudged": unjudged, "request_growth": asked,
+            "holds": holds}  # fmt: skip
 
 
 def show(costs: Sequence[Cost]) -> None:

@@ -24,7 +24,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.deployments.runner import RunnerDeployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
@@ -92,7 +92,7 @@ def close_abandoned(settings: Settings, *, pool: str | None = None) -> int:
             running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY)))
             pools = None if pool is None else WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
             found = client.read_flow_runs(flow_run_filter=running, work_pool_filter=pools)
-            left = [run for run in found if _root_of(run.parameters) in (None, here)]
+            left = [run for run in found if _may_be_of(here, run)]
             for run in left:
                 gone: State[Any] = Crashed(message="its process ended without a word: found at the start of the server")
                 client.set_flow_run_state(run.id, gone, force=True)
@@ -101,11 +101,17 @@ def close_abandoned(settings: Settings, *, pool: str | None = None) -> int:
         return 0
 
 
-def _root_of(parameters: Mapping[str, Any]) -> Path | None:
-    """The absolute root that a flow run was asked to work in; None where it names none."""
-    asked = parameters.get("settings")
-    root = asked.get("root") if isinstance(asked, Mapping) else None
-    return Path(root).resolve() if isinstance(root, str) and Path(root).is_absolute() else None
+def _may_be_of(root: Path, run: FlowRun) -> bool:
+    """Whether a flow run works in this absolute root, by what it was asked.
+
+    A run of a deployment that names no root, or a relative one, works where its worker stands; one that somebody
+    started by hand with a relative root works where they stand, which nobody here knows.
+    """
+    asked = run.parameters.get("settings")
+    named = asked.get("root") if isinstance(asked, Mapping) else None
+    if not isinstance(named, str):
+        return True
+    return Path(named).resolve() == root if Path(named).is_absolute() else run.deployment_id is not None
 
 
 def require_free(port: int) -> None:

@@ -21,6 +21,9 @@ from fvrec.rl.serve import PolicyRanker
 from fvrec.rl.shards import lists_of
 from fvrec.stats import RESAMPLES, Interval
 
+POLICY = "rl"
+"""The name of the policy's sweep."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -63,7 +66,7 @@ def sweep_policy(
 ) -> Sweep:
     """One policy as lambda = mu goes from 0 to the end of the trained range."""
     settings = {weight: at_weights(policy, weight) for weight in SWEPT_WEIGHTS}
-    return _sweep("rl", "weight", settings, requests, k, reward, runner)
+    return _sweep(POLICY, "weight", settings, requests, k, reward, runner)
 
 
 def _sweep(
@@ -106,11 +109,12 @@ def hypervolumes(
 def hypervolume_metrics(
     sweeps: Sequence[Sweep], base_ndcg: NDArray[np.float64], common: Mapping[str, Any]
 ) -> list[Metric]:
-    """``hypervolume`` of each sweep, and ``hypervolume_difference`` of the first against each other."""
+    """``hypervolume`` of each sweep, and ``hypervolume_difference`` of the policy, if it comes first, to each other."""
     levels, leads = hypervolumes(sweeps, base_ndcg, seed=common["seed"])
+    ours = sweeps[0].name == POLICY
     rows: list[tuple[str, str, Mapping[str, Any], Interval]] = [
         *(("hypervolume", one.name, {"points": len(one.params)}, levels[one.name]) for one in sweeps),
-        *(("hypervolume_difference", sweeps[0].name, {"against": name}, lead) for name, lead in leads.items()),
+        *(("hypervolume_difference", POLICY, {"against": name}, lead) for name, lead in leads.items() if ours),
     ]
     return [
         Metric(metric=metric, value=found.value, strategy=strategy, params=params, ci_low=found.low,

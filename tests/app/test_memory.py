@@ -77,6 +77,21 @@ def test_what_visitors_left_goes_after_a_while(spared: None, monkeypatch: pytest
     assert gone() is None
 
 
+def test_what_is_let_go_after_another_was_opened_goes_at_the_next_run(spared: None) -> None:
+    before = _Node()
+    gone = weakref.ref(before)
+    catalogue = [{"row": [number]} for number in range(200_000)]
+    gc.collect()
+    memory.look_again_soon()
+    more = [{"row": [number]} for number in range(200_000)]
+    gc.collect()
+    assert gc.get_freeze_count() > len(catalogue) + len(more)
+    del before
+    memory.spare()
+    gc.collect()
+    assert gone() is None
+
+
 def test_listening_begins_once(spared: None) -> None:
     before = len(gc.callbacks)
     memory.spare()

@@ -48,7 +48,7 @@ def test_seeds_of_one_catalogue_are_put_together(tmp_path: Path) -> None:
     assert page.count("together") == 1
     assert "## shop, preset `tiny`: seeds 1, 2 together" in page
     assert "| lora | 0.820 [0.800, 0.840] |" in page
-    assert "| color | 0.820 [0.800, 0.840] |  | 0.827 [0.820, 0.834] | -0.020, +0.006 | 1 of 2 |" in page
+    assert "| color | 0.820 [0.800, 0.840] |  | 0.827 [0.820, 0.834] | -0.020, +0.006 | 1 / 0 of 2 |" in page
     assert len(json.loads((tmp_path / "extraction.json").read_text())) == 12
 
 

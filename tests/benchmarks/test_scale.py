@@ -20,15 +20,24 @@ def test_small_catalogues_go_through_the_cheap_stages(tmp_path: Path) -> None:
     assert all(one["peak_bytes"] > 0 for one in body["costs"])
     assert costs["ingest", 80]["disk_bytes"] > costs["ingest", 40]["disk_bytes"] > 0
     assert costs["sql", 80]["per_request_ms"] > 0
-    assert set(body["slopes"]) == {"ingest", "load", "load_read", "publish"}
+    assert set(body["slopes"]) == {"ingest", "load", "load_read"}
+    assert body["unjudged"] == []
     assert set(body["request_growth"]) == {"sql", "rerank"}
     assert [path.name for path in tmp_path.iterdir()] == ["scale.json"]
 
 
 def test_a_stage_beyond_its_limit_is_left_out(tmp_path: Path) -> None:
     out = tmp_path / "scale.json"
-    main(["--sizes", "20", "40", "--stages", "load", "--most", "load=20", "--work", str(tmp_path), "--json", str(out)])
-    assert [one["items"] for one in json.loads(out.read_text())["costs"]] == [20]
+    command = ["--sizes", "20", "40", "--stages", "load", "--most", "load=20", "--work", str(tmp_path)]
+    assert main([*command, "--json", str(out)]) == 1, "one size tells no slope"
+    body = json.loads(out.read_text())
+    assert [one["items"] for one in body["costs"]] == [20]
+    assert body["unjudged"] == ["load"]
+
+
+def test_a_time_that_is_none_tells_no_slope() -> None:
+    with pytest.raises(SystemExit, match="no time"):
+        slope([Cost("load", 10, 0.0, 0.0, 1), Cost("load", 20, 1.0, 1.0, 1)])
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -104,7 +105,9 @@ def test_a_triggered_deployment_runs_and_an_interrupt_ends_everything(tmp_path: 
         assert len((tmp_path / "data" / "processed" / "items.jsonl").read_text().splitlines()) == 240
         with urlopen(f"{served.page}/_stcore/health", timeout=30) as page:
             assert page.read() == b"ok"
-        assert listening(served.process.pid) == {"127.0.0.1"}, "server, page and runner: nobody outside may reach them"
+        for address in (served.api, served.page):
+            assert listening(served.process.pid, int(urlsplit(address).port or 0)) == {"127.0.0.1"}, address
+        assert listening(served.process.pid) == {"127.0.0.1"}
         nightly = served.call("/deployments/name/nightly/nightly")
         assert nightly["schedules"][0]["schedule"]["cron"] == "0 3 * * *"
         asked = nightly["parameter_openapi_schema"]["definitions"]["Settings"]["properties"]

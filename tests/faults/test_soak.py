@@ -25,5 +25,5 @@ def test_questions_are_answered_over_publications(tmp_path: Path) -> None:
 def test_what_flat_means() -> None:
     assert GOOD.holds
     assert not replace(GOOD, slope_mb_per_hour=40.0).flat
-    assert replace(GOOD, slope_mb_per_hour=40.0, watched_s=1800.0).flat
+    assert not replace(GOOD, slope_mb_per_hour=40.0, watched_s=60.0).flat, "a short look is no excuse"
     assert not replace(GOOD, errors=("broken",)).holds

@@ -25,7 +25,7 @@ with only_run(Settings(root=Path(sys.argv[1]))):
 """
 
 
-def leave_a_run(state: str, *, pool: str | None = None, root: Path | None = None) -> UUID:
+def leave_a_run(state: str, *, pool: str | None = None, root: Path | str | None = None) -> UUID:
     """A flow run in that state whose process is no more; with ``root``, one that was asked to work there."""
     from prefect import flow
     from prefect.client.orchestration import get_client
@@ -90,9 +90,9 @@ def test_a_run_of_another_root_is_left_alone(tmp_path: Path) -> None:
 
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
-    ours, theirs = leave_a_run("RUNNING", root=here), leave_a_run("RUNNING", root=there)
+    ours, theirs, somewhere = (leave_a_run("RUNNING", root=root) for root in (here, there, "."))
     close_abandoned(Settings(root=here))
-    assert [state_of(run)[0] for run in (ours, theirs)] == ["CRASHED", "RUNNING"]
+    assert [state_of(run)[0] for run in (ours, theirs, somewhere)] == ["CRASHED", "RUNNING", "RUNNING"]
 
 
 def test_a_worker_closes_what_its_own_pool_left(tmp_path: Path) -> None:
