@@ -74,6 +74,7 @@ def cluster(prefect_home: Path) -> Iterator[Any]:
             for _ in range(3):
                 made.add_node(num_cpus=1, object_store_memory=STORE)
             made.client = f"ray://127.0.0.1:{port}"
+            patch.setenv("FVREC_RAY_CLUSTER", made.client)
             yield made
         finally:
             ray.shutdown()
@@ -216,10 +217,12 @@ def test_an_unknown_runner_is_one_sentence(runner: str, tmp_path: Path) -> None:
         check_settings(Settings(root=tmp_path, runner=runner))
 
 
-@needs_ray
-def test_an_address_where_nobody_listens_is_one_sentence(tmp_path: Path) -> None:
+def test_an_address_where_nobody_listens_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = f"ray://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("FVREC_RAY_CLUSTER", runner)
+    monkeypatch.setattr("tasks.check.find_spec", lambda name: object())
     with pytest.raises(FvrecError, match=r"no Ray cluster answers there: .*where: --runner"):
-        check_settings(Settings(root=tmp_path, runner=f"ray://127.0.0.1:{free_port()}"))
+        check_settings(Settings(root=tmp_path, runner=runner))
 
 
 def test_without_ray_the_sentence_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
