@@ -38,7 +38,7 @@ def check_settings(settings: Settings) -> None:
 
 
 def require_runner(runner: str) -> None:
-    """FvrecError on an unknown runner, a cluster that ``CLUSTER`` does not name, without Ray, or when nobody listens."""
+    """FvrecError on an unknown runner, a cluster that ``CLUSTER`` does not name, without Ray, or if nobody listens."""
     kind, _, address = runner.partition("://")
     host, _, port = address.rpartition(":")
     named = kind == RAY and bool(host) and port.isdecimal() and 0 < int(port) < 1 << 16
