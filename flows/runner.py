@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
-from tasks.check import RAY, require_runner
+from tasks.check import CLUSTER, RAY, require_runner
 from tasks.shards import LOCAL
 
 ATTEMPTS = 3
@@ -51,6 +51,7 @@ def shards_on(settings: Settings) -> Iterator[None]:
     require_runner(settings.runner)
     with ExitStack() as held:
         if settings.runner.startswith(RAY):
+            _require_no_other_cluster(settings.runner)
             held.enter_context(_settings_for_workers(_api_for_workers(settings.runner)))
         chosen = _started(settings.runner, held)
         held.enter_context(flow_run.model_copy(update={"task_runner": chosen}))
@@ -68,7 +69,19 @@ def _task_runner(runner: str) -> TaskRunner[Any]:
         return RayTaskRunner(address=runner, init_kwargs={"log_to_driver": False})
     # Its workers do what this run waits for; Ray would give them the machine's last turns (niceness 15).
     os.environ.setdefault("RAY_worker_niceness", "0")
-    return RayTaskRunner(init_kwargs={"include_dashboard": False, "log_to_driver": False})
+    # "local", as Ray otherwise joins a cluster of somebody's that runs on this machine.
+    return RayTaskRunner(address="local", init_kwargs={"include_dashboard": False, "log_to_driver": False})
+
+
+def _require_no_other_cluster(runner: str) -> None:
+    named = os.environ.get("RAY_ADDRESS")
+    if runner == RAY and named:
+        raise FvrecError(
+            "the runner ray starts a Ray of its own, and RAY_ADDRESS names another",
+            where="RAY_ADDRESS",
+            found=named,
+            allowed=f"no such variable, or --runner ray://HOST:PORT with {CLUSTER}",
+        )
 
 
 def _started(runner: str, held: ExitStack) -> TaskRunner[Any]:

@@ -82,3 +82,18 @@ def test_workers_get_no_secret_of_the_server(
     # What workers report with.
     assert url.encode() in within
     assert key.encode() in within
+
+
+def test_a_ray_of_ones_own_is_not_somebody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.context import FlowRunContext
+
+    from flows.runner import shards_on
+
+    monkeypatch.setattr("tasks.check.find_spec", lambda name: object())
+    monkeypatch.setenv("RAY_ADDRESS", "10.9.8.7:6379")
+    with (
+        FlowRunContext.model_construct(),
+        pytest.raises(FvrecError, match=r"names another; where: RAY_ADDRESS; found: '10\.9\.8\.7:6379'"),
+        shards_on(Settings(root=tmp_path, runner="ray")),
+    ):
+        pass
