@@ -6,6 +6,7 @@ import pickle
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_workers_get_no_secret_of_the_server(
     monkeypatch.setenv("FVREC_RAY_CLUSTER", runner_at(listener))
     monkeypatch.setattr("flows.runner._task_runner", lambda runner: ThreadPoolTaskRunner())
     url, key = "http://127.0.0.1:4200/api", "k3y-0f-w0rkers"
-    planted = {
+    planted: dict[Any, str] = {
         known.PREFECT_API_URL: url,
         known.PREFECT_API_KEY: key,
         known.PREFECT_SERVER_DATABASE_PASSWORD: SECRET,
