@@ -69,7 +69,7 @@ def cluster(prefect_home: Path) -> Iterator[Any]:
         patch.setenv("RAY_worker_niceness", "0")
         port = free_port()
         head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False, "ray_client_server_port": port}
-        made = Cluster(initialize_head=True, head_node_args=head)
+        made: Any = Cluster(initialize_head=True, head_node_args=head)
         try:
             for _ in range(3):
                 made.add_node(num_cpus=1, object_store_memory=STORE)

@@ -311,7 +311,7 @@ class Elsewhere:
     def __init__(self, path: Callable[[str], str]) -> None:
         self._path = path
 
-    def submit(self, function: Callable[[str], Any], shard: str) -> Future[Any]:
+    def submit(self, function: Callable[[Any], Any], shard: Any) -> Future[Any]:
         answer: Future[Any] = Future()
         answer.set_result(function("\0".join(map(self._path, shard.split("\0")))))
         return answer
