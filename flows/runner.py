@@ -10,17 +10,31 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.context import FlowRunContext, SettingsContext, get_settings_context
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_AUTH_STRING,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
+    PREFECT_SERVER_DATABASE_PASSWORD,
+    PREFECT_SERVER_DOCKET_URL,
+    Profile,
+)
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
-from tasks.check import RAY, require_runner
+from tasks.check import CLUSTER, RAY, require_runner
 from tasks.shards import LOCAL
 
 ATTEMPTS = 3
+_OF_SERVERS = (
+    PREFECT_SERVER_API_AUTH_STRING,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
+    PREFECT_SERVER_DATABASE_PASSWORD,
+    PREFECT_SERVER_DOCKET_URL,
+)
+"""Settings that may hold secrets and that only Prefect's server reads."""
 
 
 @contextmanager
@@ -37,7 +51,8 @@ def shards_on(settings: Settings) -> Iterator[None]:
     require_runner(settings.runner)
     with ExitStack() as held:
         if settings.runner.startswith(RAY):
-            held.enter_context(temporary_settings({PREFECT_API_URL: _api_for_workers(settings.runner)}))
+            _require_no_other_cluster(settings.runner)
+            held.enter_context(_settings_for_workers(_api_for_workers(settings.runner)))
         chosen = _started(settings.runner, held)
         held.enter_context(flow_run.model_copy(update={"task_runner": chosen}))
         yield
@@ -54,7 +69,19 @@ def _task_runner(runner: str) -> TaskRunner[Any]:
         return RayTaskRunner(address=runner, init_kwargs={"log_to_driver": False})
     # Its workers do what this run waits for; Ray would give them the machine's last turns (niceness 15).
     os.environ.setdefault("RAY_worker_niceness", "0")
-    return RayTaskRunner(init_kwargs={"include_dashboard": False, "log_to_driver": False})
+    # "local", as Ray otherwise joins a cluster of somebody's that runs on this machine.
+    return RayTaskRunner(address="local", init_kwargs={"include_dashboard": False, "log_to_driver": False})
+
+
+def _require_no_other_cluster(runner: str) -> None:
+    named = os.environ.get("RAY_ADDRESS")
+    if runner == RAY and named:
+        raise FvrecError(
+            "the runner ray starts a Ray of its own, and RAY_ADDRESS names another",
+            where="RAY_ADDRESS",
+            found=named,
+            allowed=f"no such variable, or --runner ray://HOST:PORT with {CLUSTER}",
+        )
 
 
 def _started(runner: str, held: ExitStack) -> TaskRunner[Any]:
@@ -84,6 +111,19 @@ def _api_for_workers(runner: str) -> str:
             allowed="a Prefect server that all of them reach (`docker compose up`, or `prefect server start --host`)",
         )
     return url
+
+
+def _settings_for_workers(api_url: str) -> SettingsContext:
+    """Prefect's settings in a block whose tasks go to workers, as prefect-ray sends all of them, secrets in clear.
+
+    What only a server reads is left at its default; the profile repeats it.
+    """
+    now = get_settings_context()
+    kept = {one: value for one, value in now.profile.settings.items() if one not in _OF_SERVERS}
+    return SettingsContext(
+        profile=Profile(name=now.profile.name, settings=kept, source=now.profile.source),
+        settings=now.settings.copy_with_update(updates={PREFECT_API_URL: api_url}, restore_defaults=_OF_SERVERS),
+    )
 
 
 def _is_loopback(url: str) -> bool:

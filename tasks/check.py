@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from importlib.util import find_spec
@@ -16,6 +17,9 @@ LEAST_FREE = 32 << 20
 """Bytes of the root's disk. Prefect's database takes some of them, and its server waits for minutes where it cannot."""
 RAY = "ray"
 RUNNERS = ("local", "threads", RAY, "ray://HOST:PORT")
+CLUSTER = "FVREC_RAY_CLUSTER"
+"""Variable with the one cluster that this process may use. Whoever may start a flow chooses among runners, no hosts:
+Ray's client unpickles what a host answers."""
 _ANSWERS_S = 5.0
 
 
@@ -34,12 +38,19 @@ def check_settings(settings: Settings) -> None:
 
 
 def require_runner(runner: str) -> None:
-    """FvrecError when there is no such runner, Ray is not installed, or nobody listens at the cluster's address."""
+    """FvrecError on an unknown runner, a cluster that ``CLUSTER`` does not name, without Ray, or if nobody listens."""
     kind, _, address = runner.partition("://")
     host, _, port = address.rpartition(":")
     named = kind == RAY and bool(host) and port.isdecimal() and 0 < int(port) < 1 << 16
     if runner not in RUNNERS[:3] and not named:
         raise FvrecError("unknown runner", where="--runner", found=runner, allowed=RUNNERS)
+    if named and runner != os.environ.get(CLUSTER):
+        raise FvrecError(
+            "the process that runs the flow may not use this Ray cluster",
+            where="--runner",
+            found=runner,
+            allowed=f"the address in that process's environment variable {CLUSTER}",
+        )
     if kind == RAY and not (find_spec("ray") and find_spec("prefect_ray")):
         raise FvrecError(
             "the runner ray needs Ray, which is not installed", where="--runner", allowed="pip install 'fvrec[ray]'"

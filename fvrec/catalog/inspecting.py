@@ -11,7 +11,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from fvrec.catalog.known import KnownPhotos
 from fvrec.errors import FvrecError
-from fvrec.imaging import SHA256_BYTES, Inspections, inspect_many
+from fvrec.imaging import IMAGE_MISSING, IMAGE_UNREADABLE, SHA256_BYTES, Inspections, inspect_image, inspect_many
 from fvrec.parallel import SHARDS, WORTH_A_POOL, Pending, Runner
 from fvrec.perceptual import HASH_BYTES
 
@@ -34,11 +34,15 @@ class Seen:
 
 @dataclass
 class _Chunk:
-    """Photos in the order of their rows: those that are known, and the paths of those to be read."""
+    """Photos in the order of their rows: those that are known, and the paths of those to be read.
+
+    sent: the paths that a ``Runner`` has got, NUL-separated.
+    """
 
     known: list[bytes | None] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    sent: str = ""
     answer: Pending[Inspections] | None = None
 
 
@@ -71,7 +75,10 @@ class Inspector:
             self._send(len(self._chunks) - 1)
 
     def results(self) -> Iterator[Seen]:
-        """Every photo in the order of ``add``. FvrecError when a worker dies (killed, out of memory)."""
+        """Every photo in the order of ``add``.
+
+        FvrecError when a worker dies (killed, out of memory), or a runner's worker does not see what is there.
+        """
         self._send(len(self._chunks))
         self._chunks.reverse()
         while self._chunks:
@@ -88,18 +95,19 @@ class Inspector:
             return
         for chunk in self._chunks[self._sent : count]:
             if chunk.paths:
-                chunk.answer = self._submit(chunk.paths)
+                chunk.answer = self._submit(chunk)
                 chunk.paths.clear()
         self._sent = max(self._sent, count)
 
-    def _submit(self, paths: list[str]) -> Pending[Inspections]:
+    def _submit(self, chunk: _Chunk) -> Pending[Inspections]:
         if self._runner is not None:
-            return self._runner.submit(inspect_many, "\0".join(map(abspath, paths)))
+            chunk.sent = "\0".join(map(abspath, chunk.paths))
+            return self._runner.submit(inspect_many, chunk.sent)
         # loky starts clean processes: a forked child would find the locks of torch's and Prefect's threads held for
         # ever, and a spawned one would run the caller's script again.
         # A pool of its own: joblib's Parallel takes the reusable one for one that it has made itself.
         self._pool = self._pool or ProcessPoolExecutor(max_workers=self._workers)
-        pending: Pending[Inspections] = self._pool.submit(inspect_many, "\0".join(paths))
+        pending: Pending[Inspections] = self._pool.submit(inspect_many, "\0".join(chunk.paths))
         return pending
 
     def _opened(self, chunk: _Chunk) -> Iterator[Seen]:
@@ -109,6 +117,8 @@ class Inspector:
             raise FvrecError(
                 "a worker process died (killed, or out of memory)", where="reading photos", allowed="fewer workers"
             ) from error
+        if chunk.sent:
+            _require_seen(chunk.sent.split("\0"), seen)
         width, at = SHA256_BYTES + HASH_BYTES, 0
         for known in chunk.known:
             if known is None:
@@ -125,6 +135,18 @@ class Inspector:
 def _growing(shards: int) -> int:
     """Photos of the last of so many shards: a quarter of ``SHARDS`` of one size, then as many of twice the size."""
     return int(min(SMALLEST_SHARD << (shards - 1) // (SHARDS // 4), LARGEST_SHARD))
+
+
+def _require_seen(paths: list[str], seen: Inspections) -> None:
+    """FvrecError when a photo is bad for a worker alone: its row would be quarantined for what the worker lacks."""
+    for at, (reason, detail) in seen.problems.items():
+        if reason in (IMAGE_MISSING, IMAGE_UNREADABLE) and not inspect_image(paths[at]).reason:
+            raise FvrecError(
+                "a worker does not see the raw folder",
+                where=paths[at],
+                found=f"{reason}: {detail}",
+                allowed="the raw folder under the same path on every machine",
+            )
 
 
 def _here(paths: list[str]) -> Inspections:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fvrec.artifacts import digest_json, digest_tree
+from fvrec.errors import FvrecError
 from fvrec.parallel import Progress, Runner, cut, in_order
 from fvrec.records import Mode
-from fvrec.vlm.calibrate import weights_digest
 from fvrec.vlm.decoding_types import Reading
 from fvrec.vlm.encoding import TowerFiles
 from fvrec.vlm.extract import Extractor
@@ -24,7 +26,7 @@ _loading = threading.Lock()
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where a model lies, as ``Extractor.assemble`` takes it. ``digest``: of its weights, which later runs replace."""
+    """Where a model lies, as ``Extractor.assemble`` takes it. ``digest``: of all files; later runs replace them."""
 
     name: str
     base: Path
@@ -37,13 +39,27 @@ class ModelFiles:
         """The same by absolute paths, with the digest of what lies there now."""
         adapter = None if self.adapter is None else self.adapter.absolute()
         base, tokenizer = self.base.absolute(), self.tokenizer.absolute()
-        return ModelFiles(self.name, base, tokenizer, adapter, self.max_length, weights_digest(adapter or base))
+        absolute = ModelFiles(self.name, base, tokenizer, adapter, self.max_length)
+        return replace(absolute, digest=absolute._digest())
 
     def open(self) -> Extractor:
-        """The model, loaded now. FvrecError on a bad folder."""
-        return Extractor.assemble(
+        """The model, loaded now. FvrecError on a bad folder, or on other files than ``digest`` says, if it says so."""
+        extractor = Extractor.assemble(
             self.name, base=self.base, tokenizer=self.tokenizer, adapter=self.adapter, max_length=self.max_length
         )
+        # After loading: what was replaced meanwhile is then told as well.
+        if self.digest and (found := self._digest()) != self.digest:
+            raise FvrecError(
+                "a worker finds other files of the model",
+                where=f"{self.adapter or self.base} on {platform.node()}",
+                found=found[:12],
+                allowed=self.digest[:12],
+            )
+        return extractor
+
+    def _digest(self) -> str:
+        parts = {"base": self.base, "tokenizer": self.tokenizer, "adapter": self.adapter}
+        return digest_json({name: digest_tree(path) for name, path in parts.items() if path is not None})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,17 +28,18 @@ from warehouse.read import Warehouse
 ROOT = Path(__file__).resolve().parents[2]
 STORE = 80 << 20
 SENTENCE = "this shard cannot be done; where: shard; found: 5; allowed: another one"
-needs_ray = pytest.mark.skipif(
-    not (find_spec("ray") and find_spec("prefect_ray")), reason="Ray is not installed: pip install 'fvrec[ray]'"
+COMMAND = "FVREC_CLUSTER=1 python -m pytest tests/flows/test_runner.py"
+on_request = pytest.mark.skipif(
+    os.environ.get("FVREC_CLUSTER") != "1", reason=f"starts a Ray cluster, which takes minutes: {COMMAND}"
 )
 
 
 @pytest.fixture(scope="module")
 def small_preset() -> Iterator[str]:
-    """``smoke`` with half the items: what is compared is what runners do of it."""
+    """``smoke`` with a quarter of the items: what is compared is what runners do of it."""
     smoke = config.PRESETS["smoke"]
-    training = replace(smoke.training, pretrain_epochs=9)
-    small = replace(smoke, name="nano", embedded_items=120, training=training)
+    training = replace(smoke.training, pretrain_epochs=15)
+    small = replace(smoke, name="nano", embedded_items=60, training=training)
     patch = pytest.MonkeyPatch()
     patch.setattr(config, "PRESETS", MappingProxyType({**config.PRESETS, "nano": small}))
     yield small.name
@@ -69,11 +69,12 @@ def cluster(prefect_home: Path) -> Iterator[Any]:
         patch.setenv("RAY_worker_niceness", "0")
         port = free_port()
         head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False, "ray_client_server_port": port}
-        made = Cluster(initialize_head=True, head_node_args=head)
+        made: Any = Cluster(initialize_head=True, head_node_args=head)
         try:
             for _ in range(3):
                 made.add_node(num_cpus=1, object_store_memory=STORE)
             made.client = f"ray://127.0.0.1:{port}"
+            patch.setenv("FVREC_RAY_CLUSTER", made.client)
             yield made
         finally:
             ray.shutdown()
@@ -154,7 +155,7 @@ def test_threads_make_what_this_process_makes(local: Settings, tmp_path: Path) -
     compare(settings, local)
 
 
-@needs_ray
+@on_request
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_machine_makes_the_same(local: Settings, cluster: Any, tmp_path: Path) -> None:
     from tests.flows.sharded import sharded
@@ -170,7 +171,7 @@ def test_a_cluster_that_loses_a_machine_makes_the_same(local: Settings, cluster:
     compare(settings, local)
 
 
-@needs_ray
+@on_request
 @pytest.mark.slow
 def test_the_shard_of_a_lost_machine_is_done_again_and_counted_once(cluster: Any, tmp_path: Path) -> None:
     from tests.flows.sharded import SHARDS, Slow, slow
@@ -216,10 +217,12 @@ def test_an_unknown_runner_is_one_sentence(runner: str, tmp_path: Path) -> None:
         check_settings(Settings(root=tmp_path, runner=runner))
 
 
-@needs_ray
-def test_an_address_where_nobody_listens_is_one_sentence(tmp_path: Path) -> None:
+def test_an_address_where_nobody_listens_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = f"ray://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("FVREC_RAY_CLUSTER", runner)
+    monkeypatch.setattr("tasks.check.find_spec", lambda name: object())
     with pytest.raises(FvrecError, match=r"no Ray cluster answers there: .*where: --runner"):
-        check_settings(Settings(root=tmp_path, runner=f"ray://127.0.0.1:{free_port()}"))
+        check_settings(Settings(root=tmp_path, runner=runner))
 
 
 def test_without_ray_the_sentence_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

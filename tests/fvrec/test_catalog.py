@@ -2,7 +2,10 @@ import json
 import struct
 import zlib
 from collections import defaultdict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -300,3 +303,31 @@ def test_numbers_that_are_not_finite_are_null_in_raw(tmp_path: Path) -> None:
     said = next(iter(spool)).raw
     assert said == {"price": None, "sizes": [1.5, None], "more": {"low": None, "name": "x"}}
     assert json.loads(to_json(said)) == said
+
+
+class Elsewhere:
+    """A runner whose machine finds something else at some paths."""
+
+    def __init__(self, instead: Mapping[str, str]) -> None:
+        self._instead = instead
+
+    def submit(self, function: Callable[[Any], Any], shard: Any) -> Future[Any]:
+        answer: Future[Any] = Future()
+        answer.set_result(function("\0".join(self._instead.get(path, path) for path in shard.split("\0"))))
+        return answer
+
+
+def test_a_worker_without_the_raw_folder_costs_no_row(raw_dir: Path) -> None:
+    source, image = open_source("myntra", raw_dir), raw_dir / "images" / "7.jpg"
+    half = raw_dir / "half.jpg"
+    half.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+    for seen, why in ((raw_dir / "not mounted", "image_missing"), (half, "image_unreadable")):
+        other = Elsewhere({str(image): str(seen)})
+        with pytest.raises(FvrecError, match=rf"a worker does not see the raw folder; where: {image}; .*{why}"):
+            catalog.build(source, root=raw_dir.parent, runner=other)
+
+
+def test_a_photo_that_is_bad_here_too_is_quarantined_whoever_reads_it(raw_dir: Path) -> None:
+    (raw_dir / "images" / "7.jpg").write_text("no photo at all")
+    result = catalog.build(open_source("myntra", raw_dir), root=raw_dir.parent, runner=Elsewhere({}))
+    assert reasons(result) == reasons(built(raw_dir)) == {"7": "image_unreadable"}
