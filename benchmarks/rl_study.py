@@ -5,7 +5,8 @@
 Train, val and test have items and users of their own; the world's habits are the same. Baselines are tuned on val, the
 checkpoint is chosen on items and users of its own. Differences are paired; intervals are bootstraps over users (each
 user once a seed, all seeds together). ``--steps`` sets PPO's steps for a list, ``--feed-steps`` for a feed. What is
-finished is kept in ``--work`` (a folder) and not made again. Mode ``known``: rankers know relevance and attributes.
+finished is kept in ``--work`` (a folder) and not made again; what other code or other sizes made is refused. Mode
+``known``: rankers know relevance and attributes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,8 @@ import numpy as np
 import torch
 
 from benchmarks.rl_study_report import read_work, summarise, tables
-from fvrec.artifacts import atomic_write
+from fvrec.artifacts import atomic_write, digest_file, digest_json
+from fvrec.closure import code_digest
 from fvrec.rl.bank import Bank
 from fvrec.rl.baselines import base_lists, problem_of, search_lists
 from fvrec.rl.compare import (
@@ -333,6 +335,21 @@ def average(bank: Bank, env: EnvConfig, feeder: Any) -> dict[str, list[float]]:
     }
 
 
+def protocol_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What seeds must have in common to be put together: the code, and every number that a seed depends on."""
+    here = Path(__file__)
+    code = digest_json([code_digest("fvrec.rl.train"), code_digest("fvrec.rl.compare"), digest_file(here)])
+    sizes = {name: getattr(arguments, name) for name in ("items", "users", "steps", "feed_steps")}
+    return {"code": code, **sizes}
+
+
+def require_protocol(path: Path, protocol: Mapping[str, Any]) -> None:
+    """SystemExit when a finished seed was made by other code or with other sizes."""
+    made = json.loads(path.read_text(encoding="utf-8")).get("protocol")
+    if made != protocol:
+        raise SystemExit(f"{path} was made by other code or with other sizes ({made}): give another --work")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True)
@@ -345,18 +362,20 @@ def main() -> None:
     parser.add_argument("--feed-steps", type=int, default=400_000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    protocol = protocol_of(arguments)
     for seed in range(1, arguments.seeds + 1):
         world: World | None = None
         for mode in arguments.mode:
             path = arguments.work / f"{mode}-{seed}.json"
             if path.is_file():
+                require_protocol(path, protocol)
                 continue
             world = world or World(seed, items=arguments.items, users=arguments.users)
             if mode in ("click", "dwell"):
                 found = feed_study(world, arguments.feed_steps, mode)
             else:
                 found = (list_study if mode == "list" else known_study)(world, arguments.steps)
-            atomic_write(path, json.dumps(found) + "\n")
+            atomic_write(path, json.dumps({"protocol": protocol, **found}) + "\n")
     summary = summarise(read_work(arguments.work))
     atomic_write(arguments.json, json.dumps(summary, indent=1) + "\n")
     for mode, text in tables(summary).items():

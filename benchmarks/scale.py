@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -39,7 +38,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.ingest import DrawnPhotos, place, resident
+from benchmarks.ingest import DrawnPhotos, place, watched
 from fvrec.artifacts import atomic_write
 from fvrec.records import Item
 
@@ -268,16 +267,7 @@ def _snapshot(work: Path, count: int) -> Path:
 
 def measured(stage: str, work: Path, count: int) -> Cost:
     """One stage at one size in a fresh process, its memory watched from here."""
-    command = [sys.executable, "-m", "benchmarks.scale", "--stage", stage, "--count", str(count), "--work", str(work)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, resident(process.pid))
-            time.sleep(0.1)
-        output = process.stdout.read() if process.stdout else ""
-    if process.returncode:
-        raise SystemExit(f"{stage} of {count} ended with {process.returncode}")
-    body = json.loads(output.strip().splitlines()[-1])
+    body, peak = watched("benchmarks.scale", "--stage", stage, "--count", str(count), "--work", str(work))
     left = work / _LEFT[stage].format(count) if stage in _LEFT else None
     return Cost(stage, count, body["seconds"], body["cpu_seconds"], peak, _bytes(left), body["per_request_ms"])
 

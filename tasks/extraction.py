@@ -33,12 +33,12 @@ from warehouse import write
 
 if TYPE_CHECKING:
     from fvrec.parallel import Runner
+    from fvrec.vlm.bundle import ModelFiles
     from fvrec.vlm.calibrate import Calibration, FieldCalibration
     from fvrec.vlm.decoding_types import Reading
     from fvrec.vlm.extract import Extractor
     from fvrec.vlm.features import FeatureCache
     from fvrec.vlm.samples import Sample
-    from fvrec.vlm.spreading import ModelFiles
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ def _extract(context: Context, model: str) -> None:
     items = context.warehouse.items(settings.source, ["val", "test"])
     if not items:
         raise SanityError("nothing was extracted: val and test hold no items", where=f"model {model}")
-    extractor, cache = _files(settings, model).open(), open_features(context)
+    from fvrec.vlm.extract import Extractor
+
+    extractor, cache = Extractor.of(_files(settings, model)), open_features(context)
     with fitting_threads(settings):
         answers = _read(context, extractor, cache, items)
         calibration = _calibrate(context, model, answers, {item.item_id: item for item in items})
@@ -90,7 +92,7 @@ def _extract(context: Context, model: str) -> None:
 
 
 def _files(settings: Settings, model: str) -> ModelFiles:
-    from fvrec.vlm.spreading import ModelFiles
+    from fvrec.vlm.bundle import ModelFiles
 
     return ModelFiles(
         model,

@@ -21,7 +21,7 @@ import torch
 from fvrec.prompts import PROMPT_PREFIX, texts_of
 from fvrec.records import Mode, Prediction
 from fvrec.schema import FIELDS, UNKNOWN, VALUES, parse_answer, render_answer
-from fvrec.vlm.bundle import locate, tower_weights
+from fvrec.vlm.bundle import ModelFiles, locate, tower_weights
 from fvrec.vlm.calibrate import stored_calibration
 from fvrec.vlm.catalogue import read_catalogue
 from fvrec.vlm.collate import Encoder, FeatureSource, Fitted, image_features
@@ -71,16 +71,17 @@ class Extractor:
         part is missing or damaged, or the adapter or the calibration belongs to other weights.
         """
         files = locate(Path(path))
-        loaded = cls.assemble(
-            files.name,
-            base=files.base,
-            tokenizer=files.tokenizer,
-            adapter=files.adapter,
-            max_length=files.max_length,
-        )
+        loaded = cls.of(files)
         calibration = stored_calibration(files) if calibration is None else calibration
         weights = tower_weights(files, loaded.model.config.tower)
         return replace(loaded, calibration=calibration, precision=precision, tower_weights=weights)
+
+    @classmethod
+    def of(cls, files: ModelFiles) -> Extractor:
+        """The parts of one model, without its calibration. FvrecError on a bad folder."""
+        return cls.assemble(
+            files.name, base=files.base, tokenizer=files.tokenizer, adapter=files.adapter, max_length=files.max_length
+        )
 
     @classmethod
     def assemble(cls, name: str, *, base: Path, tokenizer: Path, adapter: Path | None, max_length: int) -> Extractor:

@@ -12,6 +12,7 @@ from fvrec.artifacts import digest_json, digest_tree
 from fvrec.errors import FvrecError
 from fvrec.parallel import Progress, Runner, cut, in_order
 from fvrec.records import Mode
+from fvrec.vlm.bundle import ModelFiles
 from fvrec.vlm.decoding_types import Reading
 from fvrec.vlm.encoding import TowerFiles
 from fvrec.vlm.extract import Extractor
@@ -25,41 +26,36 @@ _loading = threading.Lock()
 
 
 @dataclass(frozen=True)
-class ModelFiles:
-    """Where a model lies, as ``Extractor.assemble`` takes it. ``digest``: of all files; later runs replace them."""
+class SealedModel:
+    """A model's files by absolute paths, and the digest of all of them: a worker must not read with others."""
 
-    name: str
-    base: Path
-    tokenizer: Path
-    adapter: Path | None
-    max_length: int
-    digest: str = ""
+    files: ModelFiles
+    digest: str
 
-    def found(self) -> ModelFiles:
-        """The same by absolute paths, with the digest of what lies there now."""
-        adapter = None if self.adapter is None else self.adapter.absolute()
-        base, tokenizer = self.base.absolute(), self.tokenizer.absolute()
-        absolute = ModelFiles(self.name, base, tokenizer, adapter, self.max_length)
-        return replace(absolute, digest=absolute._digest())
+    @classmethod
+    def of(cls, files: ModelFiles) -> SealedModel:
+        """With the digest of what lies there now."""
+        adapter = None if files.adapter is None else files.adapter.absolute()
+        absolute = replace(files, base=files.base.absolute(), tokenizer=files.tokenizer.absolute(), adapter=adapter)
+        return cls(absolute, _digest(absolute))
 
     def open(self) -> Extractor:
-        """The model, loaded now. FvrecError on a bad folder, or on other files than ``digest`` says, if it says so."""
-        extractor = Extractor.assemble(
-            self.name, base=self.base, tokenizer=self.tokenizer, adapter=self.adapter, max_length=self.max_length
-        )
+        """The model, loaded now. FvrecError on a bad folder, or when the files are not the sealed ones."""
+        extractor = Extractor.of(self.files)
         # After loading: what was replaced meanwhile is then told as well.
-        if self.digest and (found := self._digest()) != self.digest:
+        if (found := _digest(self.files)) != self.digest:
             raise FvrecError(
                 "a worker finds other files of the model",
-                where=f"{self.adapter or self.base} on {platform.node()}",
+                where=f"{self.files.adapter or self.files.base} on {platform.node()}",
                 found=found[:12],
                 allowed=self.digest[:12],
             )
         return extractor
 
-    def _digest(self) -> str:
-        parts = {"base": self.base, "tokenizer": self.tokenizer, "adapter": self.adapter}
-        return digest_json({name: digest_tree(path) for name, path in parts.items() if path is not None})
+
+def _digest(files: ModelFiles) -> str:
+    parts = {"base": files.base, "tokenizer": files.tokenizer, "adapter": files.adapter}
+    return digest_json({name: digest_tree(path) for name, path in parts.items() if path is not None})
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class Part:
 class ReadingShard:
     """Batches to read, each in its mode, and the file that their readings go to. ``caches``: all towers' folder."""
 
-    model: ModelFiles
+    model: SealedModel
     tower: TowerFiles
     caches: Path
     batches: tuple[Part, ...]
@@ -96,12 +92,12 @@ def read_spread(
 
     folder: for the workers' files, which all workers see; the caller removes it.
     """
-    files, folder = files.found(), folder.absolute()
+    model, folder = SealedModel.of(files), folder.absolute()
     batches = [(number, rows) for number, part in enumerate(parts) for rows in extractor.plan(part.samples)]
     pieces = cut(batches, least=1, most=len(batches))
     shards = [
         ReadingShard(
-            files,
+            model,
             tower,
             cache.directory.parent.absolute(),
             tuple(Part([parts[number].samples[row] for row in rows], parts[number].mode) for number, rows in piece),
@@ -127,10 +123,10 @@ def read_shard(shard: ReadingShard) -> Path:
     return shard.to
 
 
-def _extractor_of(files: ModelFiles) -> Extractor:
+def _extractor_of(model: SealedModel) -> Extractor:
     """Loaded once a thread: a tokenizer is not to be shared by threads."""
-    if getattr(_open, "files", None) != files:
+    if getattr(_open, "model", None) != model:
         with _loading:
-            _open.extractor, _open.files = files.open(), files
+            _open.extractor, _open.model = model.open(), model
     found: Extractor = _open.extractor
     return found

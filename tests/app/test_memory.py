@@ -32,6 +32,17 @@ def catalogue() -> list[dict[str, list[int]]]:
     return [{"row": [number]} for number in range(200_000)]
 
 
+@pytest.fixture
+def left_out(spared: None, catalogue: list[dict[str, list[int]]]) -> weakref.ref[_Node]:
+    """A cycle that was left out together with a catalogue, and has died since."""
+    node = _Node()
+    gone = weakref.ref(node)
+    gc.collect()
+    assert gc.get_freeze_count() > len(catalogue)
+    del node
+    return gone
+
+
 def test_a_long_collection_is_the_last_that_meets_the_catalogue(
     spared: None, catalogue: list[dict[str, list[int]]]
 ) -> None:
@@ -47,49 +58,35 @@ def test_garbage_goes_although_much_lives(spared: None, catalogue: list[dict[str
     assert node() is None
 
 
-def test_what_was_left_out_can_go_after_another_look(spared: None) -> None:
-    node = _Node()
-    gone = weakref.ref(node)
-    catalogue = [{"row": [number]} for number in range(200_000)]
+def test_what_was_left_out_can_go_after_another_look(left_out: weakref.ref[_Node]) -> None:
     gc.collect()
-    assert gc.get_freeze_count() > len(catalogue)
-    del node
-    gc.collect()
-    assert gone() is not None, "it is among what was left out"
+    assert left_out() is not None, "it is among what was left out"
     memory.look_again()
     gc.collect()
-    assert gone() is None
+    assert left_out() is None
 
 
-def test_what_visitors_left_goes_after_a_while(spared: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = _Node()
-    gone = weakref.ref(node)
-    catalogue = [{"row": [number]} for number in range(200_000)]
-    gc.collect()
-    assert gc.get_freeze_count() > len(catalogue)
-    del node
+def test_what_visitors_left_goes_after_a_while(left_out: weakref.ref[_Node], monkeypatch: pytest.MonkeyPatch) -> None:
     memory.spare()
     gc.collect()
-    assert gone() is not None, "not at once"
+    assert left_out() is not None, "not at once"
     monkeypatch.setattr(memory, "AGAIN_S", 0.0)
     memory.spare()
     gc.collect()
-    assert gone() is None
+    assert left_out() is None
 
 
-def test_what_is_let_go_after_another_was_opened_goes_at_the_next_run(spared: None) -> None:
-    before = _Node()
-    gone = weakref.ref(before)
-    catalogue = [{"row": [number]} for number in range(200_000)]
-    gc.collect()
+def test_what_is_let_go_after_another_was_opened_goes_at_the_next_run(
+    left_out: weakref.ref[_Node], catalogue: list[dict[str, list[int]]]
+) -> None:
     memory.look_again_soon()
     more = [{"row": [number]} for number in range(200_000)]
     gc.collect()
     assert gc.get_freeze_count() > len(catalogue) + len(more)
-    del before
+    assert left_out() is not None, "what was opened meanwhile did not let it go"
     memory.spare()
     gc.collect()
-    assert gone() is None
+    assert left_out() is None
 
 
 def test_listening_begins_once(spared: None) -> None:

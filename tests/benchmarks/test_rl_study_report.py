@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.rl_study import protocol_of, require_protocol
 from benchmarks.rl_study_report import read_work, summarise, tables
 
 USERS = 200
@@ -70,3 +72,17 @@ def test_a_sweep_that_dominates_has_the_larger_hypervolume(tmp_path: Path) -> No
     assert found["mmr"]["points"] == found["rl"]["points"] == 3
     assert found["mmr"]["rl_minus_this"]["low"] > 0
     assert found["rl"]["rl_minus_this"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_a_seed_of_another_protocol_is_not_put_beside_this_ones(tmp_path: Path) -> None:
+    sizes = argparse.Namespace(items=100, users=10, steps=5, feed_steps=5)
+    made = protocol_of(sizes)
+    path = tmp_path / "click-1.json"
+    path.write_text(json.dumps({"protocol": made, **seed(1)}))
+    require_protocol(path, protocol_of(sizes))
+    for other in (protocol_of(argparse.Namespace(**{**vars(sizes), "steps": 6})), {**made, "code": "another"}):
+        with pytest.raises(SystemExit, match="other code or with other sizes"):
+            require_protocol(path, other)
+    path.write_text(json.dumps(seed(1)))
+    with pytest.raises(SystemExit, match="give another --work"):
+        require_protocol(path, made)

@@ -9,13 +9,14 @@ import pytest
 
 from fvrec.errors import FvrecError
 from fvrec.records import Item
+from fvrec.vlm.bundle import ModelFiles
 from fvrec.vlm.collate import Encoder
 from fvrec.vlm.encoding import TowerFiles
 from fvrec.vlm.features import FeatureCache
 from fvrec.vlm.model import MiniMindVLM
 from fvrec.vlm.reading_table import read_readings
 from fvrec.vlm.samples import extraction_sample
-from fvrec.vlm.spreading import ModelFiles, Part, ReadingShard, read_shard
+from fvrec.vlm.spreading import Part, ReadingShard, SealedModel, read_shard
 from fvrec.vlm.tokenizer import save_tokenizer
 
 
@@ -28,9 +29,9 @@ def reworded(file: Path) -> None:
 def shard(model: MiniMindVLM, encoder: Encoder, items: list[Item], cache: FeatureCache, tmp_path: Path) -> ReadingShard:
     model.save_pretrained(tmp_path / "base")
     save_tokenizer(encoder.tokenizer, tmp_path / "tokenizer")
-    files = ModelFiles("base", tmp_path / "base", tmp_path / "tokenizer", None, max_length=256).found()
+    files = ModelFiles("base", tmp_path / "base", tmp_path / "tokenizer", None, max_length=256)
     return ReadingShard(
-        files,
+        SealedModel.of(files),
         TowerFiles("lite0", 1, None, cache.tower.digest),
         cache.directory.parent,
         (Part([extraction_sample(items[0], "image_title")], "constrained"),),
@@ -45,7 +46,7 @@ def test_files_that_changed_since_the_stage_saw_them_are_not_read_with(
     assert len(list(read_readings(read_shard(shard)))) == 1
     reworded(tmp_path / name)
     # A later run's shard: this thread must load again what it has loaded under another name.
-    later = replace(shard, model=replace(shard.model, name="later"))
+    later = replace(shard, model=replace(shard.model, files=replace(shard.model.files, name="later")))
     with pytest.raises(FvrecError, match="a worker finds other files of the model"):
         read_shard(later)
-    read_shard(replace(shard, model=shard.model.found()))
+    read_shard(replace(shard, model=SealedModel.of(shard.model.files)))
