@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
 from itertools import count
 from typing import Any, Generic, TypeVar, cast
 
+from packaging.requirements import Requirement
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from fvrec.closure import PACKAGES, code_digest
 from fvrec.config import Settings
@@ -30,28 +34,62 @@ Result = TypeVar("Result")
 LOCAL = "local"
 
 
-class Work(Generic[Shard, Result]):
-    """A function and its shard. No dataclass: Prefect would take it apart.
+@dataclass(frozen=True)
+class Conditions:
+    """What the results of a shard depend on beside the shard.
 
-    code: digest of the function's import closure here. threads: torch's, as rounding may depend on their number; 0
-    where torch is not loaded.
+    code: digest of the function's import closure. libraries: name and version of Python and of every package that
+    fvrec asks for. threads: torch's, and blas those of NumPy, as rounding may depend on their number; 0 where torch
+    is not loaded.
     """
 
-    def __init__(self, function: Callable[[Shard], Result], shard: Shard, code: str, threads: int) -> None:
-        self.function, self.shard, self.code, self.threads = function, shard, code, threads
+    code: str
+    libraries: tuple[tuple[str, str], ...]
+    threads: int
+    blas: int
 
-    def __call__(self) -> Result:
-        """Do it. FvrecError when this machine has another version of the code: its results would not be the same."""
-        found = _code_of(self.function.__module__)
-        if found != self.code:
+    @classmethod
+    def here(cls, module: str) -> Conditions:
+        """Those of this process for a function of ``module``."""
+        torch = sys.modules.get("torch")
+        return cls(_code_of(module), _libraries(), torch.get_num_threads() if torch else 0, _blas_threads())
+
+    def require_here(self, module: str) -> None:
+        """FvrecError when this machine has another version of the code or of a library: results would differ."""
+        code, libraries = _code_of(module), _libraries()
+        if code != self.code:
             raise FvrecError(
-                "a worker has another version of fvrec", where=platform.node(), found=found[:12], allowed=self.code[:12]
+                "a worker has another version of fvrec", where=platform.node(), found=code[:12], allowed=self.code[:12]
             )
+        if other := sorted({*libraries} ^ {*self.libraries}):
+            name = other[0][0]
+            found, allowed = (dict(versions).get(name, "none") for versions in (libraries, self.libraries))
+            raise FvrecError(f"a worker has another {name}", where=platform.node(), found=found, allowed=allowed)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """As many threads as there. torch keeps them, as the next shard wants the same."""
         if self.threads and "torch" in sys.modules:
             import torch
 
             torch.set_num_threads(self.threads)
-        return self.function(self.shard)
+        # Threads of the stage's own process compute side by side: there is nothing to change for them.
+        same = _blas_threads() == self.blas
+        with nullcontext() if same else threadpool_limits(self.blas, user_api="blas"):
+            yield
+
+
+class Work(Generic[Shard, Result]):
+    """A function and its shard. No dataclass: Prefect would take it apart."""
+
+    def __init__(self, function: Callable[[Shard], Result], shard: Shard, conditions: Conditions) -> None:
+        self.function, self.shard, self.conditions = function, shard, conditions
+
+    def __call__(self) -> Result:
+        """Do it. FvrecError when the result would not be the same here as where it was wanted."""
+        self.conditions.require_here(self.function.__module__)
+        with self.conditions.held():
+            return self.function(self.shard)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -89,8 +127,7 @@ class PrefectRunner:
 
     def submit(self, function: Callable[[Shard], Result], shard: Shard) -> Pending[Result]:
         """Hand the shard to the flow's task runner."""
-        torch = sys.modules.get("torch")
-        work = Work(function, shard, _code_of(function.__module__), torch.get_num_threads() if torch else 0)
+        work = Work(function, shard, Conditions.here(function.__module__))
         name = f"{self.stage} shard {next(self._number)}"
         named = do.with_options(name=f"{self.stage} shard", task_run_name=name)
         return Submitted(cast("PrefectFuture[Result]", named.submit(work)), name)
@@ -109,3 +146,21 @@ def runner_of(settings: Settings, stage: str) -> Runner | None:
 def _code_of(module: str) -> str:
     """Digest of the module's import closure; empty for a module of somebody else's, whose files are not looked for."""
     return code_digest(module) if module.partition(".")[0] in PACKAGES else ""
+
+
+@cache
+def _libraries() -> tuple[tuple[str, str], ...]:
+    """Python's version and those of what fvrec asks for, extras left out; only Python's where it is not installed.
+
+    Without the build's own mark (torch's ``+cpu``): which processor computes is the cluster's business.
+    """
+    try:
+        asked = [Requirement(line) for line in requires("fvrec") or ()]
+    except PackageNotFoundError:
+        asked = []
+    names = sorted(one.name for one in asked if one.marker is None or one.marker.evaluate({"extra": ""}))
+    return (("Python", platform.python_version()), *((name, version(name).partition("+")[0]) for name in names))
+
+
+def _blas_threads() -> int:
+    return max((one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"), default=0)

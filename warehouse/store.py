@@ -8,10 +8,10 @@ memory; the filter is then one scan of a few small columns, and gives row number
 from __future__ import annotations
 
 import atexit
-import weakref
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import duckdb
 import numpy as np
@@ -49,8 +49,7 @@ class FilteredStore:
     def __init__(self, everything: CandidateSet) -> None:
         self.everything = everything
         self._wide = _wide_table(everything)
-        # DuckDB complains on stderr of connections that outlive the interpreter, as those in a page's cache do.
-        atexit.register(_forget, weakref.ref(self))
+        _living.add(self)
 
     def candidates(self, constraints: Wishes) -> CandidateSet:
         """All of them, the same object for every request."""
@@ -106,11 +105,15 @@ def _wide_table(candidates: CandidateSet) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _forget(store: weakref.ref[FilteredStore]) -> None:
-    living = store()
-    if living is not None:
-        living._wide.close()
-        del living._wide
+_living: WeakSet[FilteredStore] = WeakSet()
+
+
+@atexit.register
+def _close() -> None:
+    """DuckDB complains on stderr of connections that outlive the interpreter, as those in a page's cache do."""
+    for store in list(_living):
+        store._wide.close()
+        del store._wide
 
 
 def _condition(constraints: Wishes) -> tuple[str, list[object]]:

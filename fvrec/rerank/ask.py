@@ -124,7 +124,8 @@ def ask(
         raise FvrecError("the list length must be positive", where="k", found=k, allowed="1 or more")
     chosen_weights = weights or ScoreWeights()
     constraints = with_pictured(remembering_origin(parse(text, standing), standing), pictured)
-    table = table_of(store.candidates(constraints))
+    candidates = store.candidates(constraints)
+    table = table_of(candidates)
     judgement = judge(table.values, constraints, table.confidence if chosen_weights.expected else None)
     base = table.base_score(search_text(text, constraints, table.text), reference, chosen_weights)
     scores = score(base, judgement, chosen_weights)
@@ -133,7 +134,7 @@ def ask(
     picked = _picked(ranker, pool, best.kept, min(k, len(pool)))
     tongue = language or constraints.language
     ranked = tuple(
-        _ranked(position, table.candidates, row, constraints, tongue, scores[row], pool.relevance[place])
+        _ranked(position, candidates, row, constraints, tongue, scores[row], pool.relevance[place])
         for position, (place, row) in enumerate(zip(picked, best.rows[picked].tolist(), strict=True), start=1)
     )
     blind = not constraints and reference is None and not base.any()

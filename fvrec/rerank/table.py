@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,12 @@ from fvrec.rerank.score import ScoreWeights, base_score, image_similarity
 from fvrec.rerank.text import TextIndex
 from fvrec.schema import FIELDS, UNKNOWN
 
-_KEPT = 4
-
 
 class Candidates(Protocol):
-    """``N`` items with what a model read on them, row by row (``fvrec.records.CandidateSet`` and its like)."""
+    """``N`` items with what a model read on them, row by row (``fvrec.records.CandidateSet`` and its like).
+
+    One that is asked again is known by its identity: hashed by it, and open to weak references.
+    """
 
     @property
     def item_ids(self) -> Sequence[str]: ...
@@ -37,7 +38,7 @@ class Candidates(Protocol):
 
 
 class CandidateTable:
-    """The arrays behind a candidate set, so that scoring touches no Python object.
+    """The arrays behind a candidate set, so that scoring touches no Python object. It does not hold the set itself.
 
     values: ``[N, 10]`` int16 codes; confidence: ``[N, 10]`` float32 of each; embeddings: ``[N, D]`` float32.
     """
@@ -49,7 +50,7 @@ class CandidateTable:
             raise FvrecError("there is nothing to choose from: the store offers no candidate")
         if {len(self.item_ids), len(candidates.embeddings)} != set(sizes):
             raise FvrecError("the rows of a candidate set do not match", found=[*sizes, len(candidates.embeddings)])
-        self.candidates = candidates
+        self._items = candidates.items
         # Column by column in memory, as constraints read them.
         self.values = np.asfortranarray(encode_values(candidates.attributes))
         self.confidence = np.asfortranarray(_confidences(candidates.confidence))
@@ -58,7 +59,7 @@ class CandidateTable:
     @cached_property
     def text(self) -> TextIndex:
         """Index of titles and descriptions."""
-        return TextIndex([f"{item.title}\n{item.description}" for item in self.candidates.items])
+        return TextIndex([f"{item.title}\n{item.description}" for item in self._items])
 
     def base_score(
         self, query: str, reference: NDArray[np.floating] | None, weights: ScoreWeights
@@ -68,21 +69,17 @@ class CandidateTable:
         return base_score(self.text.similarity(query), image, weights)
 
 
-# By identity: a table holds its candidates, so that an id in here cannot be given to another object.
-_tables: OrderedDict[int, CandidateTable] = OrderedDict()
+# For as long as somebody holds the candidates: those of a snapshot that nobody shows any more take their table along.
+_tables: WeakKeyDictionary[Candidates, CandidateTable] = WeakKeyDictionary()
 _lock = Lock()
 
 
 def table_of(candidates: Candidates) -> CandidateTable:
-    """The table of these candidates; the last few are kept, so that asking the same store again costs nothing."""
+    """The table of these candidates, kept while they are, so that asking the same store again costs nothing."""
     with _lock:
-        table = _tables.get(id(candidates))
-        if table is None or table.candidates is not candidates:
-            table = CandidateTable(candidates)
-            _tables[id(candidates)] = table
-        _tables.move_to_end(id(candidates))
-        while len(_tables) > _KEPT:
-            _tables.popitem(last=False)
+        table = _tables.get(candidates)
+        if table is None:
+            table = _tables[candidates] = CandidateTable(candidates)
         return table
 
 

@@ -66,7 +66,8 @@ def read_lines(
 ) -> Iterator[Line]:
     """Every data row, one in memory at a time.
 
-    open_ended: the column whose text holds bare delimiters; surplus cells are joined back into it.
+    open_ended: the column whose text holds bare delimiters; surplus cells are joined back into it. Where the table has
+    no such column, a row with surplus cells is a faulty one.
     """
     dialect = dialect or detect(path, header)
     with path.open(newline="", encoding=dialect.encoding, errors="replace") as file:
@@ -117,10 +118,11 @@ class _Cleaned(dict[str, str]):
 def _fit(record: Record, header: Sequence[str], open_ended: str, delimiter: str, cleaned: _Cleaned) -> Line:
     number, cells = record.line - 1, record.cells
     surplus = len(cells) - len(header)
-    if surplus > 0 and open_ended:
+    joined = surplus > 0 and open_ended in header
+    if joined:
         at = list(header).index(open_ended)
         cells = [*cells[:at], delimiter.join(cells[at : at + surplus + 1]), *cells[at + surplus + 1 :]]
     values = dict(zip(header, map(cleaned.__getitem__, cells), strict=False))
-    if surplus < 0 or (surplus > 0 and not open_ended):
+    if surplus and not joined:
         return Line(number, values, f"{len(cells)} cells where the header has {len(header)}")
     return Line(number, values)

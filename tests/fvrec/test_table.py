@@ -106,6 +106,7 @@ def test_rows_of_the_wrong_width(tmp_path: Path) -> None:
     path = table(tmp_path, f"{HEADER}\n1,red\n2,a,b,red\n3,x,blue\n")
     assert [bool(line.problem) for line in lines_of(path)] == [True, True, False]
     assert lines_of(path, open_ended="title")[1].values["title"] == "a,b"
+    assert [bool(line.problem) for line in lines_of(path, open_ended="description")] == [True, True, False]
 
 
 def test_a_column_that_comes_twice_is_refused_where_it_is_needed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -109,6 +110,22 @@ def test_bad_calls(shop: CandidateSet) -> None:
 def test_tables_are_kept_by_identity(shop: CandidateSet) -> None:
     assert table_of(shop) is table_of(shop)
     assert table_of(replace(shop)) is not table_of(shop)
+
+
+def test_a_table_goes_with_its_candidates(shop: CandidateSet) -> None:
+    passing = replace(shop)
+    table = weakref.ref(table_of(passing))
+    assert table() is not None
+    del passing
+    assert table() is None
+
+
+def test_small_questions_in_between_cost_the_large_store_nothing(shop: CandidateSet) -> None:
+    kept = table_of(shop)
+    others = [replace(shop) for _ in range(10)]
+    for other in others:
+        table_of(other)
+    assert table_of(shop) is kept
 
 
 def test_same_question_same_answer(catalogue: list[Item]) -> None:
