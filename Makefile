@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # The newest pip that this project was installed with.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
+# Processes that run tests side by side; the tests of one file stay in one of them.
+WORKERS ?= 2
 
 .PHONY: run test demo serve lint audit clean
 
@@ -12,7 +14,7 @@ run: $(VENV)/.installed
 	$(BIN)/fvrec run $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 demo: $(VENV)/.installed
 	$(BIN)/fvrec demo $(ARGS)

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+# Before anything brings torch or NumPy: processes side by side share the cores, and threads that wait for each other
+# take longer than one alone.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 from fvrec.config import Settings
 from tests.demo_shop import build_demo_shop
 
