@@ -33,9 +33,13 @@ def ranker_for(strategy: str, diversity: float, policy: Path, source: str = "") 
 
 
 def _policy(policy: Path, diversity: float, source: str) -> Ranker:
-    """Lambda and mu grow with the square of the slider: at ``DIVERSITY`` they are near the policy's own."""
+    """Lambda and mu grow with the square of the slider: at ``DIVERSITY`` they are near the policy's own.
+
+    With the exchange behind it: ``rl_swap`` in the reports.
+    """
     from fvrec.rl.artifact import load_ranker
     from fvrec.rl.episodes import WEIGHT_LIMIT
+    from fvrec.rl.serve import SWAPS
 
     weight = WEIGHT_LIMIT * diversity**2
-    return load_ranker(policy, source=source or None, redundancy=weight, novelty=weight)
+    return load_ranker(policy, source=source or None, redundancy=weight, novelty=weight, swaps=SWAPS)

@@ -38,8 +38,9 @@ _SHOP: Mapping[str, Mapping[Language, str]] = {
     },
     "strategy": {"en": "Strategy", "zh": "排序策略"},
     "strategy_help": {
-        "en": "Base: best match first. MMR: trades some match for variety. RL: a trained policy composes the list.",
-        "zh": "Base：按匹配度排序。MMR：兼顾多样性。RL：由训练好的策略逐个挑选。",
+        "en": "Base: best match first. MMR: trades some match for variety. RL: a trained policy composes the list; "
+        "items change places where that gains.",
+        "zh": "Base：按匹配度排序。MMR：兼顾多样性。RL：由训练好的策略逐个挑选，再作有益的交换。",
     },
     "k": {"en": "How many", "zh": "展示数量"},
     "understood": {"en": "Understood", "zh": "已理解"},

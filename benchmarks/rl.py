@@ -7,7 +7,8 @@ Pools of 100 candidates, lists of 10, one torch thread. Written, exactly:
 - ``env_steps_per_s``: transitions of ``ListVecEnv`` a second, as many processes as this machine has cores, at most two,
   each with its own environment of 256 lists (pools of 50, as in training); random allowed actions.
 - ``policy_ms_per_list_batch64``, ``policy_ms_single``: a policy's lists of 10 out of 100, reading of the pools
-  included, 64 together and one alone; the median.
+  included, 64 together and one alone; the median. ``shown_ms_single``, ``shown_ms_per_list_batch64``: the same with
+  the exchange behind it, as the page shows it (one at a time; together there is no bound).
 - ``mmr_ratio_to_pyversity``: time of the project's batched MMR over 64 pools against ``pyversity``'s, pool by pool, on
   the same arrays; both lists are the same.
 
@@ -37,7 +38,7 @@ from fvrec.rl.env import EnvConfig
 from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.reader import ReaderConfig, fit_reader
 from fvrec.rl.requests import Request, RequestSampler
-from fvrec.rl.serve import PolicyRanker
+from fvrec.rl.serve import SWAPS, PolicyRanker
 from fvrec.rl.synthetic import synthetic_items
 from fvrec.rl.users import sample_users
 from fvrec.rl.vec_env import ListVecEnv
@@ -46,6 +47,7 @@ BOUNDS: dict[str, Callable[[float], bool]] = {
     "env_steps_per_s": lambda value: value >= 300_000,
     "policy_ms_per_list_batch64": lambda value: value <= 1.0,
     "policy_ms_single": lambda value: value <= 10.0,
+    "shown_ms_single": lambda value: value <= 10.0,
     "mmr_ratio_to_pyversity": lambda value: value <= 1.0,
 }
 N, K, BATCH, ENVS, ENV_POOL = 100, 10, 64, 256, 50
@@ -93,14 +95,13 @@ def milliseconds(action: Callable[[], object], repeats: int) -> float:
 
 
 def measure(seed: int) -> dict[str, float]:
-    """The four numbers."""
+    """The numbers."""
     shown = requests(BATCH, N, seed)
     pools = [request.pool for request in shown]
     items = synthetic_items(400, seed=seed + 1)
-    ranker = PolicyRanker(
-        SetNetwork(PolicyConfig()),
-        reader=fit_reader(items, shown, seed=seed, config=ReaderConfig(item_epochs=5, request_epochs=1)),
-    )
+    network = SetNetwork(PolicyConfig())
+    reader = fit_reader(items, shown, seed=seed, config=ReaderConfig(item_epochs=5, request_epochs=1))
+    ranker, shown_ranker = (PolicyRanker(network, reader=reader, swaps=swaps) for swaps in (0, SWAPS))
     bank = Bank.of(shown)
     relevance, vectors = bank.beliefs.relevance, bank.beliefs.vectors
     theirs = [
@@ -118,6 +119,8 @@ def measure(seed: int) -> dict[str, float]:
         "env_steps_per_s": env_steps_per_s(seed),
         "policy_ms_per_list_batch64": milliseconds(lambda: ranker.rank_many(pools, K), 20) / BATCH,
         "policy_ms_single": milliseconds(lambda: ranker.rank(pools[0], K), 50),
+        "shown_ms_single": milliseconds(lambda: shown_ranker.rank(pools[0], K), 50),
+        "shown_ms_per_list_batch64": milliseconds(lambda: shown_ranker.rank_many(pools, K), 20) / BATCH,
         "mmr_ratio_to_pyversity": own / other,
     }
 

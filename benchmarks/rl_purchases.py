@@ -32,6 +32,7 @@ from fvrec.rl.items import ItemTable
 from fvrec.rl.reader import Reader, fit_reader
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
+from fvrec.rl.serve import SWAPS
 from fvrec.rl.train import PpoConfig, isolated_torch, train_on
 from fvrec.rl.users import user_of_purchases
 from fvrec.sources.base import Purchase, RawRow
@@ -133,7 +134,7 @@ def ranked(
     for repeat in range(REPEATS):
         draw = np.random.default_rng([seed, 2, repeat])
         requests = [judged_by_purchases(sampler, i, one, matched.rows(one, draw)) for i, one in enumerate(test)]
-        for name, lists in lists_of(requests, reader, trained.ranker(), trained.ranker(swaps=2), draw).items():
+        for name, lists in lists_of(requests, reader, trained.ranker(), trained.ranker(swaps=SWAPS), draw).items():
             scores = [
                 ndcg(request.true_relevance[order], request.true_relevance, K)
                 for request, order in zip(requests, lists, strict=True)

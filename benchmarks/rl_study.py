@@ -51,7 +51,7 @@ from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig, list_rewards
 from fvrec.rl.scoring import score_lists
 from fvrec.rl.search import Problem, greedy, swap
-from fvrec.rl.serve import PolicyRanker
+from fvrec.rl.serve import SWAPS, PolicyRanker
 from fvrec.rl.synthetic import synthetic_items
 from fvrec.rl.train import PpoConfig, isolated_torch, train_on
 from fvrec.rl.users import sample_population
@@ -226,7 +226,7 @@ def known_study(world: World, steps: int) -> dict[str, Any]:
         "greedy": search_lists("greedy", reward)(bank, K),
         "swap": search_lists("swap", reward)(bank, K),
         "rl": trained.ranker().rank_bank(bank, K),
-        "rl_swap": trained.ranker(swaps=2).rank_bank(bank, K),
+        "rl_swap": trained.ranker(swaps=SWAPS).rank_bank(bank, K),
         "oracle": best_by_search(truth, K),
     }
     earned = {name: list_rewards(bank, found, reward).round(5) for name, found in lists.items()}

@@ -116,10 +116,15 @@ def load_policy(directory: Path, *, source: str | None = None) -> TrainedPolicy:
 
 
 def load_ranker(
-    directory: Path, *, source: str | None = None, redundancy: float | None = None, novelty: float | None = None
+    directory: Path,
+    *,
+    source: str | None = None,
+    redundancy: float | None = None,
+    novelty: float | None = None,
+    swaps: int = 0,
 ) -> PolicyRanker:
     """The saved policy as a Ranker, at its own trade-off unless another is named; errors as ``load_policy``."""
-    return load_policy(directory, source=source).ranker(redundancy=redundancy, novelty=novelty)
+    return load_policy(directory, source=source).ranker(redundancy=redundancy, novelty=novelty, swaps=swaps)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

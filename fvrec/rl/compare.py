@@ -17,7 +17,7 @@ from fvrec.rl.requests import Request
 from fvrec.rl.reward import RewardConfig, list_rewards
 from fvrec.rl.scoring import ListScores, score_lists
 from fvrec.rl.search import Problem
-from fvrec.rl.serve import PolicyRanker
+from fvrec.rl.serve import SWAPS, PolicyRanker
 from fvrec.rl.train import TrainedPolicy
 
 DIVERSIFIERS = ("mmr", "msd", "dpp", "ssd")
@@ -60,7 +60,7 @@ def line_up(
 def networks(trained: TrainedPolicy, starts: Mapping[str, TrainedPolicy]) -> list[PolicyRanker]:
     """The policy, alone and with exchange, and what it was before reinforcement."""
     found = [start.ranker(name=name) for name, start in starts.items()]
-    return [*found, trained.ranker(), trained.ranker(swaps=2, name="rl_swap")]
+    return [*found, trained.ranker(), trained.ranker(swaps=SWAPS, name="rl_swap")]
 
 
 @torch.no_grad()

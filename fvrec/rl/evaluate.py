@@ -22,7 +22,7 @@ from fvrec.rl.reader import Reader
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import ListScores, RandomRank, score_lists
-from fvrec.rl.serve import PolicyRanker, greedy_ranker
+from fvrec.rl.serve import SWAPS, PolicyRanker, greedy_ranker
 from fvrec.rl.shards import best_lists, fed, lists_of, tuned
 from fvrec.rl.sweeps import hypervolume_metrics, sweep_diversifier, sweep_policy
 from fvrec.rl.train import TrainedPolicy
@@ -179,7 +179,7 @@ def _others(trained: TrainedPolicy, tuning: Sequence[Request], runner: Runner | 
     searches: list[Ranker] = [
         BankRanker(f"denoised_{method}", search_lists(method, reward), trained.reader) for method in ("beam", "swap")
     ]
-    return [*diversifiers, *searches, trained.ranker(swaps=2, name="rl_swap")]
+    return [*diversifiers, *searches, trained.ranker(swaps=SWAPS, name="rl_swap")]
 
 
 def _requests(items: ItemTable, population: Population, budget: RlBudget, seed: int) -> list[Request]:

@@ -19,6 +19,8 @@ from fvrec.errors import FvrecError
 from fvrec.records import Item
 from fvrec.rerank.score import ScoreWeights
 from fvrec.rerank.weights import weights_file, write_weights
+from fvrec.rl.artifact import load_policy
+from fvrec.rl.serve import SWAPS, PolicyRanker
 from fvrec.schema import UNKNOWN
 from tests.app.conftest import OTHER_SOURCE, png_bytes
 from warehouse.read import Warehouse
@@ -72,6 +74,17 @@ def test_strategies_differ_and_are_compared_with_base(service: DemoService) -> N
     assert mmr.quality.ild > base.quality.ild
     for found in (mmr, rl):
         assert len({card.ranked.item.item_id for card in found.cards}) == 8
+
+
+def test_lists_of_rl_are_those_that_the_reports_call_rl_swap(demo_shop: Settings, service: DemoService) -> None:
+    query = Query("embedded", "preferably blue", strategy="rl", k=8)  # nothing is demanded: one list out of one pool
+    found = service.ask(query)
+    shown = service.ranker(query)
+    assert isinstance(shown, PolicyRanker)
+    trained = load_policy(demo_shop.policies / "rl", source="embedded")
+    reported = trained.ranker(redundancy=shown.redundancy, novelty=shown.novelty, swaps=SWAPS, name="rl_swap")
+    chosen = reported.rank(found.answer.pool, 8)
+    assert [card.ranked.item.item_id for card in found.cards] == [found.answer.pool.item_ids[row] for row in chosen]
 
 
 def test_a_products_own_photo_brings_it_to_the_top(demo_shop: Settings, service: DemoService) -> None:
