@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from torch.distributions import Distribution
 
 from fvrec.config import RlBudget
@@ -292,7 +293,7 @@ class _Run:
     def _model(self, vec_env: ListVecEnv) -> MaskablePPO:
         ppo = self._ppo
         rollout = ppo.num_envs * self._env.list_length * ppo.lists_per_rollout
-        return MaskablePPO(
+        model = MaskablePPO(
             SetPolicy,
             vec_env,
             learning_rate=ppo.learning_rate,
@@ -307,6 +308,9 @@ class _Run:
             seed=self._seed,
             device="cpu",
         )
+        # SB3's own keeps an empty folder in the temporary one for every call of ``learn``.
+        model.set_logger(Logger(None, []))
+        return model
 
 
 def _fit_reader(items: ItemTable, source: RequestSampler, ppo: PpoConfig, seed: int) -> Reader:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,15 @@ def test_same_seed_same_policy_and_another_seed_another(val_items: ItemTable) ->
     for name, weight in first.network.state_dict().items():
         assert torch.equal(weight, again.network.state_dict()[name])
     assert first.learning_curve != other.learning_curve
+
+
+def test_a_training_leaves_nothing_in_the_temporary_folder(
+    val_items: ItemTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    budget = RlBudget(train_users=10, test_users=1, timesteps=600, pool_size=15, list_length=5)
+    train_policy(val_items, budget=budget, seed=3, ppo=SMALL)
+    assert list(tmp_path.iterdir()) == []
 
 
 class StoppedError(Exception):
