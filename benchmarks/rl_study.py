@@ -176,9 +176,9 @@ def list_study(world: World, steps: int) -> dict[str, Any]:
         f"denoised_{name}": [swept(diversifier(name, t)(bank, K), test, world, reward) for t in TRADE_OFFS]
         for name in trade_offs
     }
-    sweeps["rl"] = [
-        swept(at_weights(trained.ranker(), w).rank_bank(bank, K), test, world, reward) for w in SWEPT_WEIGHTS
-    ]
+    for policy in (trained.ranker(), trained.ranker(swaps=SWAPS, name="rl_swap")):
+        made = (at_weights(policy, weight).rank_bank(bank, K) for weight in SWEPT_WEIGHTS)
+        sweeps[policy.name] = [swept(lists, test, world, reward) for lists in made]
     return {
         "default": chosen,
         "tried": tried,

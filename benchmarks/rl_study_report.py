@@ -93,7 +93,7 @@ def _ratio(seeds: Sequence[Row], name: str, of: str) -> float:
 
 
 def _hypervolumes(seeds: Sequence[Row]) -> dict[str, Row]:
-    """Mean over the seeds of each sweep's hypervolume, and the policy's lead; intervals over users within seeds."""
+    """Mean over the seeds of each sweep's hypervolume, and the policies' lead; intervals over users within seeds."""
     rng = np.random.default_rng(0)
     parts = []
     for row in seeds:
@@ -107,12 +107,8 @@ def _hypervolumes(seeds: Sequence[Row]) -> dict[str, Row]:
     means = {name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]}
     found = {}
     for name, values in means.items():
-        lead = means["rl"] - values
-        found[name] = {
-            **_drawn(values),
-            "points": len(seeds[0]["sweeps"][name]),
-            "rl_minus_this": _drawn(lead),
-        }
+        leads = {f"{ours}_minus_this": _drawn(means[ours] - values) for ours in OURS if ours in means}
+        found[name] = {**_drawn(values), "points": len(seeds[0]["sweeps"][name]), **leads}
     return found
 
 
@@ -176,11 +172,12 @@ def _tables(mode: str, found: Mapping[str, Any]) -> Iterable[str]:
             ],
         )
     if "hypervolumes" in found:
+        swept = [ours for ours in OURS if ours in found["hypervolumes"]]
         yield "Hypervolume of (NDCG, ILD), reference point Base's NDCG − 0.1 and ILD 0:"
         yield _table(
-            ["sweep", "points", "hypervolume", "rl minus this"],
+            ["sweep", "points", "hypervolume", *(f"{ours} minus this" for ours in swept)],
             [
-                [name, str(row["points"]), _fine(row), _fine(row["rl_minus_this"])]
+                [name, str(row["points"]), _fine(row), *(_fine(row[f"{ours}_minus_this"]) for ours in swept)]
                 for name, row in found["hypervolumes"].items()
             ],
         )

@@ -40,6 +40,7 @@ _KEYS = {
 _OF_RUNS = ("predictions", "predicted_attributes", "metrics", "confusions", "curves", "rankings")
 _RANDOM = (
     (re.compile(r"shard-[0-9a-f]{32}"), "shard-N"),
+    (re.compile(r"events\.out\.tfevents\.[\w.-]+"), "events.N"),  # TensorBoard's: time, machine, process
     (re.compile(r"snapshot-\d{8}T\d{6}Z-\d{6}"), "snapshot-N"),
 )
 _UNFINISHED = re.compile(r"\.partial|\.tmp$|\.new$|\.wal$|^\.drawing$")
@@ -133,8 +134,8 @@ class Kept:
         ]
         found += [f"manifest of {name} differs" for name in STAGES if self.configs.get(name) != other.configs.get(name)]
         for name in sorted({*self.numbers, *other.numbers}):
-            mine, its = self.numbers.get(name, math.nan), other.numbers.get(name, math.nan)
-            if not math.isclose(mine, its, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            mine, its = self.numbers.get(name), other.numbers.get(name)
+            if mine is None or its is None or not _alike(mine, its):
                 found.append(f"{name}: {mine} and {its}")
         found += [f"file only in one: {name}" for name in sorted({*self.files} ^ {*other.files})]
         return found
@@ -150,6 +151,11 @@ class Kept:
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Kept:
         return cls(body["exact"], body["numbers"], tuple(body["files"]), body["configs"])
+
+
+def _alike(mine: float, its: float) -> bool:
+    """A number that is not defined (no value of a field is frequent enough) is so in both."""
+    return (math.isnan(mine) and math.isnan(its)) or math.isclose(mine, its, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def _numbers(settings: Settings) -> dict[str, float]:
