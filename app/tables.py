@@ -11,6 +11,7 @@ from app.words import say
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
+    import pyarrow as pa
 
     from fvrec.rerank.constraints import Language
     from warehouse.query import Table
@@ -30,6 +31,21 @@ def show(table: Table, words: str, *, empty: str) -> None:
         st.info(empty)
         return
     st.dataframe(frame_of(table), hide_index=True, alt=words)
+
+
+def show_arrow(table: pa.Table, words: str) -> None:
+    """The rows of a typed query as a grid; those that pandas cannot hold as the texts of their values."""
+    import pandas as pd
+    import pyarrow as pa
+
+    from warehouse.export import columns
+
+    try:
+        frame = table.to_pandas()
+    except (pa.ArrowException, ValueError, OverflowError):
+        named = dict(zip(table.column_names, columns(table), strict=True))
+        frame = pd.DataFrame({name: list(map(str, values)) for name, values in named.items()})
+    st.dataframe(frame, hide_index=True, alt=words)
 
 
 def choose_source(warehouse: Warehouse, language: Language) -> str | None:
