@@ -34,17 +34,17 @@ def show(table: Table, words: str, *, empty: str) -> None:
 
 
 def show_arrow(table: pa.Table, words: str) -> None:
-    """The rows of a typed query as a grid; those that pandas cannot hold as the texts of their values."""
+    """The rows of a typed query as a grid. FvrecError on a value that Python (and a browser) cannot hold."""
     import pandas as pd
     import pyarrow as pa
 
     from warehouse.export import columns
 
+    values = columns(table)
     try:
         frame = table.to_pandas()
-    except (pa.ArrowException, ValueError, OverflowError):
-        named = dict(zip(table.column_names, columns(table), strict=True))
-        frame = pd.DataFrame({name: list(map(str, values)) for name, values in named.items()})
+    except pa.ArrowNotImplementedError:  # of some types pandas has no idea
+        frame = pd.DataFrame(dict(zip(table.column_names, values, strict=True)))
     st.dataframe(frame, hide_index=True, alt=words)
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_ROWS = 1_000
+# All of a result goes to the browser, and into three files.
 MAX_BYTES = 16 * 2**20
-"""Of a result: all of it goes to the browser, and into three files."""
 TIMEOUT_S = 5.0
 _FIRST = "FROM model_leaderboard"
 _KINDS = {"csv": "text/csv", "json": "application/json", "parquet": "application/vnd.apache.parquet"}

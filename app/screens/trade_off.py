@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _POINTS = "points"
+_HEIGHT = 520
 
 
 def body(settings: Settings, language: Language) -> None:
@@ -61,7 +62,7 @@ def _curves(points: pd.DataFrame, language: Language) -> object:
             "strategy:N",
             title=None,
             scale=alt.Scale(scheme="category20"),
-            legend=alt.Legend(orient="bottom", columns=3, symbolOpacity=1),
+            legend=alt.Legend(orient="bottom", columns=2, symbolOpacity=1),
         ),
         tooltip=["point", *(alt.Tooltip(name, format=".3f") for name in ("ndcg", "ild", "coverage", "true_reward"))],
     )
@@ -71,6 +72,7 @@ def _curves(points: pd.DataFrame, language: Language) -> object:
     return st.altair_chart(
         line + dots.add_params(pick),
         width="stretch",
+        height=_HEIGHT,
         on_select="rerun",
         key="curves",
         alt=say("trade_off_alt", language),
