@@ -51,6 +51,8 @@ def confusion(warehouse: Warehouse, source: str, chosen: Sequence[str], settings
         say("attribute", language), fields, format_func=lambda one: field_word(one, language), key="confusion_field"
     )
     cells = tables.frame_of(questions.confusion(warehouse, source, chosen, field))
+    for column in ("true_value", "predicted_value"):
+        cells[column] = [_read_as(field, value, language) for value in cells[column]]
     made = (
         alt.Chart(cells)
         .mark_rect()
@@ -62,6 +64,12 @@ def confusion(warehouse: Warehouse, source: str, chosen: Sequence[str], settings
         )
     )
     tables.chart(made, say("confusion_alt", language, field=field_word(field, language)))
+
+
+def _read_as(field: str, value: str, language: Language) -> str:
+    from fvrec.evaluation.scores import INVALID
+
+    return say("no_answer", language) if value == INVALID else value_word(field, value, language)
 
 
 def reliability(

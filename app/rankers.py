@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan, nan, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,18 @@ def ranker_for(strategy: str, diversity: float, policy: Path, source: str = "") 
     if not policy.is_dir():
         raise FvrecError("there is no trained list policy yet: `fvrec run` trains one", where=policy)
     return _policy(policy, diversity, source)
+
+
+def slider(strategy: str, setting: float | None) -> float:
+    """Where the slider stands for a setting of a recorded trade-off curve; NaN without one.
+
+    Diversifiers are swept from all diversity (0) to all relevance (1), the policy by its lambda = mu.
+    """
+    from fvrec.rl.episodes import WEIGHT_LIMIT
+
+    if setting is None or isnan(setting):
+        return nan
+    return sqrt(setting / WEIGHT_LIMIT) if strategy == "rl" else 1.0 - setting
 
 
 def _policy(policy: Path, diversity: float, source: str) -> Ranker:

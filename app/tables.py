@@ -11,6 +11,7 @@ from app.words import say
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
+    import pyarrow as pa
 
     from fvrec.rerank.constraints import Language
     from warehouse.query import Table
@@ -30,6 +31,21 @@ def show(table: Table, words: str, *, empty: str) -> None:
         st.info(empty)
         return
     st.dataframe(frame_of(table), hide_index=True, alt=words)
+
+
+def show_arrow(table: pa.Table, words: str) -> None:
+    """The rows of a typed query as a grid. FvrecError on a value that Python (and a browser) cannot hold."""
+    import pandas as pd
+    import pyarrow as pa
+
+    from warehouse.export import columns
+
+    values = columns(table)
+    try:
+        frame = table.to_pandas()
+    except pa.ArrowNotImplementedError:  # of some types pandas has no idea
+        frame = pd.DataFrame(dict(zip(table.column_names, values, strict=True)))
+    st.dataframe(frame, hide_index=True, alt=words)
 
 
 def choose_source(warehouse: Warehouse, language: Language) -> str | None:

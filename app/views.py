@@ -35,6 +35,7 @@ _STYLE = """<style>
 .st-key-cards > *, .st-key-gallery > *, .st-key-shelf > * { width: 100%; min-width: 0; }
 .st-key-cards img { border-radius: .5rem; width: 100%; }
 .st-key-pills button { min-height: 1.9rem; padding: 0 .6rem; border-radius: 1rem; }
+a[data-testid]:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
 .stMainBlockContainer { max-width: 90rem; }
 @media (max-width: 640px) { .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; } }
 table.attributes { width: 100%; border-collapse: collapse; font-size: .875rem; }

@@ -7,10 +7,12 @@ from functools import wraps
 from typing import Any, cast
 
 from prefect import Flow, flow
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
 from prefect.states import Failed
 
 from flows.runner import shards_on
-from fvrec.config import Settings
+from fvrec.config import PRESETS, SOURCES, Settings
 from fvrec.errors import FvrecError
 from tasks.stage import StageResult
 
@@ -24,6 +26,7 @@ def story(name: str) -> Callable[[Told], Flow[[Settings], list[StageResult]]]:
         @wraps(work)
         def told(settings: Settings) -> Any:
             try:
+                _tag(settings)
                 with shards_on(settings):
                     return work(settings)
             except Exception as error:
@@ -35,6 +38,17 @@ def story(name: str) -> Callable[[Told], Flow[[Settings], list[StageResult]]]:
         return cast(Flow[[Settings], list[StageResult]], made(told))
 
     return decorate
+
+
+def _tag(settings: Settings) -> None:
+    """The run's tags say its own source and preset: of a deployment it has those of the form's defaults."""
+    run = cast(FlowRunContext, FlowRunContext.get()).flow_run
+    if run is None:
+        return
+    tags = {*run.tags} - {*SOURCES, *PRESETS} | {settings.source, settings.preset}
+    if tags != {*run.tags}:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(run.id, tags=sorted(tags))
 
 
 def cause(error: Exception) -> str:

@@ -203,7 +203,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Ranking:
-    """One position of one ranked list. ``evidence``: field -> the value that the explanation cites."""
+    """One position (the best is 1) of one ranked list. ``evidence``: field -> the value that the explanation cites."""
 
     query_id: str
     strategy: str

@@ -73,21 +73,39 @@ def _only_query(sql: str) -> duckdb.Statement:
 
 
 def run_arrow(
-    connection: duckdb.DuckDBPyConnection, sql: str, *, max_rows: int, timeout_s: float
+    connection: duckdb.DuckDBPyConnection, sql: str, *, max_rows: int, timeout_s: float, max_bytes: int | None = None
 ) -> tuple[pa.Table, bool]:
-    """As :func:`run_query`, as an Arrow table that keeps the types; and whether there were more than ``max_rows``."""
+    """As :func:`run_query`, as an Arrow table that keeps the types; and whether there were more than ``max_rows``.
+
+    Columns of one name are told apart (``a``, ``a_1``). FvrecError on rows that take more than ``max_bytes``, too.
+    """
     statement = _only_query(sql)
     with _deadline(connection, timeout_s), _explained(sql, timeout_s):
         connection.execute(statement)
-        batches, rows = list[pa.RecordBatch](), 0
+        batches, rows, size = list[pa.RecordBatch](), 0, 0
         with cast(pa.RecordBatchReader, connection.to_arrow_reader(min(max_rows + 1, _BATCH_ROWS))) as reader:
             for batch in reader:
                 batches.append(batch)
-                rows += batch.num_rows
+                rows, size = rows + batch.num_rows, size + batch.nbytes
+                if max_bytes is not None and size > max_bytes:
+                    raise FvrecError(
+                        "the rows are too large: ask for fewer rows or columns",
+                        where="sql",
+                        found=f"more than {max_bytes // 2**20} MB",
+                    )
                 if rows > max_rows:
                     break
             found = pa.Table.from_batches(batches, reader.schema)
-    return found.slice(0, max_rows), rows > max_rows
+    return found.rename_columns(_told_apart(found.column_names)).slice(0, max_rows), rows > max_rows
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Each name once, as DuckDB's ``CREATE TABLE AS`` does it: a join of two tables repeats the key's name."""
+    made: list[str] = []
+    for name in names:
+        free = (one for one in (name, *(f"{name}_{n}" for n in range(1, len(names)))) if one not in made)
+        made.append(next(free))
+    return made
 
 
 @contextmanager

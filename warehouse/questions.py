@@ -128,9 +128,9 @@ def distribution(warehouse: Warehouse, source: str, field: str) -> Table:
 def browse(
     warehouse: Warehouse, source: str, wanted: Mapping[str, Sequence[str]], words: str, *, limit: int, offset: int
 ) -> Table:
-    """total, item_id, title, image_path, split, attributes of items with one of the wanted values in every field.
+    """total, item_id, title, image_path, split, attributes (field -> value) of items.
 
-    FvrecError on a field that the schema lacks.
+    Of those with one of the wanted values in every field. FvrecError on a field that the schema lacks.
     """
     parts, parameters = ["source = ?"], list[object]([source])
     for field, values in wanted.items():
@@ -148,7 +148,7 @@ def browse(
             ORDER BY item_id LIMIT ? OFFSET ?)
         SELECT any_value(total) AS total, item_id, any_value(title) AS title, any_value(image_path) AS image_path,
             any_value(split) AS split,
-            string_agg(field || ': ' || "value", ', ' ORDER BY field) FILTER ("value" <> 'unknown') AS attributes
+            map_from_entries(list((field, "value") ORDER BY field) FILTER ("value" <> 'unknown')) AS attributes
         FROM found LEFT JOIN item_attributes USING (source, item_id) GROUP BY item_id ORDER BY item_id"""  # noqa: S608
     return warehouse.query(sql, [*parameters, limit, offset])
 

@@ -217,7 +217,9 @@ class Warehouse:
         with reading(self.path) as connection:
             return run_query(connection, sql, parameters, max_rows=max_rows, timeout_s=timeout_s)
 
-    def query_arrow(self, sql: str, *, max_rows: int, timeout_s: float) -> tuple[pa.Table, bool]:
+    def query_arrow(
+        self, sql: str, *, max_rows: int, timeout_s: float, max_bytes: int | None = None
+    ) -> tuple[pa.Table, bool]:
         """As :meth:`query`, as an Arrow table with DuckDB's types, and whether there were more rows."""
         with reading(self.path) as connection:
-            return run_arrow(connection, sql, max_rows=max_rows, timeout_s=timeout_s)
+            return run_arrow(connection, sql, max_rows=max_rows, timeout_s=timeout_s, max_bytes=max_bytes)

@@ -53,6 +53,7 @@ def _products(warehouse: Warehouse, source: str, settings: Settings, language: L
                 values,
                 key=f"filter_{field}",
                 width=220,
+                placeholder=say("any", language),
                 format_func=partial(_word, field, language),
             )
     number = int(st.session_state.get("shelf_page", 1))
@@ -70,7 +71,11 @@ def _products(warehouse: Warehouse, source: str, settings: Settings, language: L
             with st.container(border=True):
                 views.photo(settings, path, title or item_id, language)
                 st.markdown(f"**{views.plain(title or item_id)}**")
-                st.caption(f"{views.plain(item_id)} · {split}  \n{views.plain(attributes or '')}")
+                known = ", ".join(
+                    f"{field_word(field, language)}: {value_word(field, value, language)}"
+                    for field, value in (attributes or {}).items()
+                )
+                st.caption(f"{views.plain(item_id)} · {split}  \n{views.plain(known)}")
 
 
 def _word(field: str, language: Language, value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from urllib.parse import urlsplit
@@ -25,11 +26,14 @@ def body(settings: Settings, language: Language) -> None:
         st.info(say("no_runs", language))
         return
     runs = tables.frame_of(found)
-    stages = st.multiselect(say("stage", language), sorted(set(runs["stage"])), key="stages")
+    stages = st.multiselect(
+        say("stage", language), sorted(set(runs["stage"])), key="stages", placeholder=say("any", language)
+    )
     shown = runs[runs["stage"].isin(stages)] if stages else runs
     st.dataframe(shown.drop(columns=["config"]), hide_index=True, alt=say("page_runs", language))
     run_id = st.selectbox(say("run", language), list(shown["run_id"]), key="run_id")
-    st.code(str(runs[runs["run_id"] == run_id].iloc[0]["config"]), language="json", wrap_lines=True)
+    config = json.loads(runs[runs["run_id"] == run_id].iloc[0]["config"])
+    st.code(json.dumps(config, indent=2, ensure_ascii=False), language="json", wrap_lines=True)
 
 
 def prefect_ui() -> str:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from app import frame, tables, views
 from app.words import say
 from fvrec.config import Settings
+from fvrec.errors import FvrecError
 from fvrec.rerank.constraints import Language
 from warehouse import questions
 from warehouse.export import FORMATS, encode
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 MAX_ROWS = 1_000
+# All of a result goes to the browser, and into three files.
+MAX_BYTES = 16 * 2**20
 TIMEOUT_S = 5.0
 _FIRST = "FROM model_leaderboard"
 _KINDS = {"csv": "text/csv", "json": "application/json", "parquet": "application/vnd.apache.parquet"}
@@ -40,17 +48,34 @@ def body(settings: Settings, language: Language) -> None:
     if not typed.strip():
         return
     with st.spinner(say("searching", language)):
-        found, more = warehouse.query_arrow(typed, max_rows=MAX_ROWS, timeout_s=TIMEOUT_S)
-    st.dataframe(found.to_pandas(), hide_index=True, alt=say("sql_result", language))
+        found, more = warehouse.query_arrow(typed, max_rows=MAX_ROWS, timeout_s=TIMEOUT_S, max_bytes=MAX_BYTES)
+    tables.show_arrow(found, say("sql_result", language))
     st.caption(say("sql_more" if more else "sql_rows", language, rows=found.num_rows))
     with st.container(horizontal=True):
         for kind in FORMATS:
-            st.download_button(kind.upper(), encode(found, kind), f"fvrec.{kind}", _KINDS[kind], key=f"download_{kind}")
+            _download(found, kind)
     with st.expander(say("columns", language)):
         comments = warehouse.query(
             "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
         )
         tables.show(comments, views.plain(say("columns", language)), empty="")
+
+
+def _download(found: pa.Table, kind: str) -> None:
+    """A file of that kind; a button that says why not where the kind has no place for a value."""
+    try:
+        data, problem = encode(found, kind), None
+    except FvrecError as error:
+        data, problem = b"", views.plain(error.what)
+    st.download_button(
+        kind.upper(),
+        data,
+        f"fvrec.{kind}",
+        _KINDS[kind],
+        key=f"download_{kind}",
+        disabled=problem is not None,
+        help=problem,
+    )
 
 
 frame.run(body)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app import frame, tables, views
+from app.rankers import DIVERSITY, slider
 from app.words import say
 from fvrec.config import Settings
 from fvrec.rerank.constraints import Language
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _POINTS = "points"
+_HEIGHT = 520
 
 
 def body(settings: Settings, language: Language) -> None:
@@ -30,9 +33,10 @@ def body(settings: Settings, language: Language) -> None:
     if points.empty:
         st.info(say("no_trade_off", language))
         return
-    points["point"] = [
-        _name(strategy, position) for strategy, position in zip(points["strategy"], points["trade_off"], strict=True)
+    points["diversity"] = [
+        slider(strategy, setting) for strategy, setting in zip(points["strategy"], points["trade_off"], strict=True)
     ]
+    points["point"] = list(map(_name, points["strategy"], points["diversity"]))
     _pick(_curves(points, language), list(points["point"]))
     chosen = st.selectbox(say("point", language), list(points["point"]), key="point")
     row = points[points["point"] == chosen].iloc[0]
@@ -42,8 +46,8 @@ def body(settings: Settings, language: Language) -> None:
     _behind(row, source, warehouse, settings, language)
 
 
-def _name(strategy: str, position: float | None) -> str:
-    return strategy if position is None or position != position else f"{strategy} λ={1 - position:.2f}"
+def _name(strategy: str, diversity: float) -> str:
+    return strategy if isnan(diversity) else f"{strategy} λ={diversity:.2f}"
 
 
 def _curves(points: pd.DataFrame, language: Language) -> object:
@@ -53,7 +57,13 @@ def _curves(points: pd.DataFrame, language: Language) -> object:
     base = alt.Chart(points).encode(
         x=alt.X("ndcg:Q", scale=alt.Scale(zero=False), title="NDCG"),
         y=alt.Y("ild:Q", scale=alt.Scale(zero=False), title="ILD"),
-        color=alt.Color("strategy:N", title=None),
+        # Below the chart, where a dozen names find room on a phone, too; and no two of one colour.
+        color=alt.Color(
+            "strategy:N",
+            title=None,
+            scale=alt.Scale(scheme="category20"),
+            legend=alt.Legend(orient="bottom", columns=2, symbolOpacity=1),
+        ),
         tooltip=["point", *(alt.Tooltip(name, format=".3f") for name in ("ndcg", "ild", "coverage", "true_reward"))],
     )
     # A ranker's own point lies on its curve: it is a larger mark, and the line does not lead to it.
@@ -62,6 +72,7 @@ def _curves(points: pd.DataFrame, language: Language) -> object:
     return st.altair_chart(
         line + dots.add_params(pick),
         width="stretch",
+        height=_HEIGHT,
         on_select="rerun",
         key="curves",
         alt=say("trade_off_alt", language),
@@ -79,12 +90,12 @@ def _pick(event: object, names: list[str]) -> None:
 def _behind(row: pd.Series, source: str, warehouse: Warehouse, settings: Settings, language: Language) -> None:
     st.subheader(say("behind", language))
     recorded = questions.recorded_lists(warehouse, row["run_id"], row["strategy"])
-    if recorded and row["trade_off"] != row["trade_off"]:
+    if recorded and isnan(row["diversity"]):
         query_id = st.selectbox(say("request", language), recorded, key="recorded")
         with st.container(key="shelf"):
-            for place, item_id, title, path, score, _ in questions.recorded_list(
-                warehouse, row["run_id"], row["strategy"], query_id
-            ).rows:
+            kept = questions.recorded_list(warehouse, row["run_id"], row["strategy"], query_id).rows
+            # Runs of before counted the positions of these lists from 0.
+            for place, (_, item_id, title, path, score, _) in enumerate(kept, start=1):
                 with st.container(border=True):
                     views.photo(settings, path or "", title or item_id, language)
                     st.caption(f"**{place}\\. {views.plain(title or item_id)}**  \n{score:.3f}")
@@ -101,10 +112,8 @@ def _live(row: pd.Series, source: str, settings: Settings, language: Language) -
         st.info(say("no_list", language))
         return
     text = st.text_input(say("ask", language), say("trade_off_wish", language), key="trade_off_text", max_chars=500)
-    position = row["trade_off"]
-    query = Query(
-        source=source, text=text.strip(), strategy=strategy, diversity=1 - position if position == position else 0.3
-    )
+    diversity = DIVERSITY if isnan(row["diversity"]) else float(row["diversity"])
+    query = Query(source=source, text=text.strip(), strategy=strategy, diversity=diversity)
     service = frame.service(settings)
     with st.container(key="shelf"):
         for card in service.ask(query).cards:

@@ -42,7 +42,7 @@ def sql(
         int | None, typer.Option(min=1, help="At most so many rows [100 in a table, else 1,000,000].")
     ] = None,
     kind: Annotated[Format, typer.Option("--format", help="How the rows are written.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--out", help="File for the rows [standard output].")] = None,
+    output: Annotated[Path | None, typer.Option("--out", help="File for the rows; left out: standard output.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which the query is stopped.")] = 60.0,
 ) -> None:
     """Ask the published snapshot of the warehouse: read-only, no other files."""
@@ -67,9 +67,10 @@ def sql(
 
 def _write_table(found: pa.Table, output: Path | None) -> None:
     from fvrec.artifacts import atomic_write
+    from warehouse.export import columns
 
     table = Table(*(Column(name, overflow="fold") for name in found.column_names))
-    for row in zip(*(column.to_pylist() for column in found.columns), strict=True):
+    for row in zip(*columns(found), strict=True):
         table.add_row(*("" if value is None else escape(str(value)) for value in row))
     if output is None:
         out.print(table)

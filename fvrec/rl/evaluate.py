@@ -246,5 +246,5 @@ def _as_rankings(requests: Sequence[Request], lists: Sequence[NDArray[np.int64]]
             score=float(request.pool.relevance[index]),
         )
         for request, chosen in list(zip(requests, lists, strict=True))[:RANKINGS_KEPT]
-        for position, index in enumerate(chosen)
+        for position, index in enumerate(chosen, start=1)
     ]

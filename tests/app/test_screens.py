@@ -49,6 +49,7 @@ def scored_shop(demo_shop: Settings, tmp_path_factory: pytest.TempPathFactory) -
         )
         for t in (0.0, 0.5, 1.0)
     ]
+    points += [CurvePoint("rl", "rl_tradeoff", 0.9 - w, 0.3 + w, {"weight": w}) for w in (0.0, 0.15, 0.6)]
     write.save_curves(live, "rl_1", points)
     from fvrec.records import Metric
 
@@ -58,7 +59,8 @@ def scored_shop(demo_shop: Settings, tmp_path_factory: pytest.TempPathFactory) -
         for name, value in (("ndcg", 0.85), ("ild", 0.45), ("coverage", 0.6), ("true_reward", 2.2))
     ]
     write.save_metrics(live, "rl_1", rows)
-    listed = [Ranking("test-00000", "rl", n, name, 1.0 / n, "", {}) for n, name in enumerate(list(items)[:5], start=1)]
+    # Counted from 0, as runs of before did.
+    listed = [Ranking("test-00000", "rl", n, name, 1.0 - n / 9, "", {}) for n, name in enumerate(list(items)[:5])]
     write.save_rankings(live, "rl_1", listed)
     write.save_items(
         live, "embedded", store.items("embedded"), [Quarantined("embedded", "x.jpg", "image_unreadable", "torn")]
@@ -150,10 +152,12 @@ def test_an_upload_without_the_models_says_so(scored_shop: Settings, monkeypatch
 def test_a_point_of_the_trade_off_leads_to_its_list(scored_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     page = open_screen("trade_off", scored_shop, monkeypatch)
     points = page.selectbox(key="point").options
-    assert {"rl", "greedy", "mmr λ=1.00", "mmr λ=0.00"} <= set(points)
+    assert {"rl", "greedy", "mmr λ=1.00", "mmr λ=0.00", "rl λ=0.00", "rl λ=0.50", "rl λ=1.00"} <= set(points)
+    assert len(points) == len(set(points))
     page.selectbox(key="point").set_value("rl").run()
     assert page.selectbox(key="recorded").options == ["test-00000"]
-    assert sum(caption.value.startswith("**") for caption in page.caption) == 5
+    places = [caption.value[:3] for caption in page.caption if caption.value.startswith("**")]
+    assert places == ["**1", "**2", "**3", "**4", "**5"]
     spread = []
     for point in ("mmr λ=0.00", "mmr λ=1.00"):
         page.selectbox(key="point").set_value(point).run()
@@ -177,6 +181,11 @@ def test_the_catalogue_is_filtered_and_paged(scored_shop: Settings, monkeypatch:
     wanted = [item for item in Warehouse(scored_shop.snapshot).items("embedded") if item.values["color"] == "blue"]
     assert f"{len(wanted)} products" in said(page)
     assert all("color\\: blue" in caption.value for caption in page.caption if " · " in caption.value)
+    monkeypatch.setattr("app.frame.language", lambda: "zh")
+    page.run()
+    assert all("颜色\\: 蓝色" in caption.value for caption in page.caption if " · " in caption.value)
+    monkeypatch.undo()
+    monkeypatch.setenv("FVREC_ROOT", str(scored_shop.root))
     page.text_input(key="title_has").set_value("no such title").run()
     assert "0 products" in said(page)
     page.text_input(key="title_has").set_value("").run()
@@ -213,6 +222,8 @@ def test_sql_shows_rows_and_files_and_caps_them(scored_shop: Settings, monkeypat
         ("SELECT * FROM read_text('/etc/hostname')", "disabled"),
         ("SELECT 1; SELECT 2", "one statement"),
         ("SELEC", "syntax error"),
+        ("SELECT timestamp '290000-01-01'", "cast"),
+        ("SELECT repeat('x', 1000000) FROM range(100)", "rows are too large"),
     ],
 )
 def test_refused_sql_is_a_message(scored_shop: Settings, monkeypatch: pytest.MonkeyPatch, sql: str, cause: str) -> None:
@@ -220,6 +231,31 @@ def test_refused_sql_is_a_message(scored_shop: Settings, monkeypatch: pytest.Mon
     assert cause in said(page).lower()
     assert page.warning
     assert not page.dataframe
+
+
+def test_columns_of_one_name_are_told_apart(scored_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_screen("sql", scored_shop, monkeypatch)
+    ask_sql(page, "SELECT a.run_id, b.run_id FROM runs AS a JOIN runs AS b USING (stage)")
+    assert list(page.dataframe[0].value.columns) == ["run_id", "run_id_1"]
+    assert not page.error
+
+
+@pytest.mark.parametrize(
+    ("sql", "kinds"),
+    [
+        ("SELECT interval 1 day AS span", ["parquet"]),
+        ("SELECT union_value(a := 1) AS one", ["parquet"]),
+    ],
+)
+def test_what_a_kind_of_file_cannot_hold_costs_that_file_alone(
+    scored_shop: Settings, monkeypatch: pytest.MonkeyPatch, sql: str, kinds: list[str]
+) -> None:
+    page = ask_sql(open_screen("sql", scored_shop, monkeypatch), sql)
+    assert not page.error
+    assert not page.warning
+    assert len(page.dataframe) == 2, "the rows, and what the columns mean"
+    off = [button.proto.label.lower() for button in page.get("download_button") if button.proto.disabled]
+    assert off == kinds
 
 
 def test_endless_sql_is_stopped(scored_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

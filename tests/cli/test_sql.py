@@ -59,6 +59,20 @@ def test_parquet_keeps_the_types(say: Any, tmp_path: Path) -> None:
     assert pq.read_table(io.BytesIO(say(QUERY, "--format", "parquet")[1])).num_rows == 240
 
 
+def test_columns_of_one_name_are_all_there(say: Any) -> None:
+    twice = "select a.item_id, b.item_id from items a join items b using (item_id) limit 1"
+    (row,) = json.loads(say(twice, "--format", "json")[1])
+    assert list(row) == ["item_id", "item_id_1"]
+
+
+@pytest.mark.parametrize("kind", ["table", "csv", "json"])
+def test_a_date_beyond_pythons_years_is_one_sentence(say: Any, kind: str) -> None:
+    code, out, err = say("select timestamp '290000-01-01'", "--format", kind)
+    assert (code, out) == (2, b"")
+    assert "does not fit" in err
+    assert "CAST" in err
+
+
 def test_a_table_is_capped_and_says_so(say: Any, tmp_path: Path) -> None:
     code, _, err = say("from items")
     assert code == 0

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect import tags
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 
 import flows  # noqa: F401 - prepares Prefect's environment
 from flows.serve import FLOWS, NIGHTLY, deployments
-from flows.story import cause
+from flows.story import cause, story
 from fvrec.config import PRESETS, SOURCES, Settings
 from fvrec.errors import FvrecError
+from tasks.stage import StageResult
 
 
 def test_causes_are_one_sentence() -> None:
@@ -28,6 +34,21 @@ def test_the_form_of_every_flow_is_described(flow: Any) -> None:
     assert fields["preset"]["enum"] == list(PRESETS)
     assert fields["source"]["enum"] == list(SOURCES)
     assert flow.flow_run_name == f"{flow.name} {{settings.source}} {{settings.preset}}"
+
+
+@pytest.mark.usefixtures("prefect_home")
+def test_a_run_bears_the_tags_of_what_it_was_asked_not_of_its_deployment(tmp_path: Path) -> None:
+    seen: list[UUID] = []
+
+    @story("tagged")
+    def tagged(settings: Settings) -> list[StageResult]:
+        seen.append(flow_run.id)
+        return []
+
+    with tags("embedded", "tiny", "mine"):
+        tagged(Settings(root=tmp_path, source="myntra", preset="smoke"))
+    with get_client(sync_client=True) as client:
+        assert set(client.read_flow_run(seen[0]).tags) == {"myntra", "smoke", "mine"}
 
 
 def test_every_flow_is_deployed_and_one_by_night() -> None:

@@ -140,11 +140,19 @@ def test_satisfaction_is_told_by_the_number_of_constraints_alone(live: Path, mak
 
 def test_the_trade_off_has_curves_and_single_points(live: Path, make_run: Callable[..., Run]) -> None:
     write.save_run(live, make_run("r1", stage="rl"))
-    write.save_curves(live, "r1", [CurvePoint("rl", "mmr_tradeoff", 0.9, 0.3, {"trade_off": 1.0, "coverage": 0.5})])
+    points = [
+        CurvePoint("rl", "mmr_tradeoff", 0.9, 0.3, {"trade_off": 1.0, "coverage": 0.5}),
+        CurvePoint("rl", "rl_tradeoff", 0.7, 0.5, {"weight": 0.6}),
+    ]
+    write.save_curves(live, "r1", points)
     row = Metric("rl", "ndcg", 0.8, source="shop", preset="tiny", strategy="rl", k=10, n=9)
     write.save_metrics(live, "r1", [row, replace(row, metric="ild", value=0.4)])
     sql = "SELECT strategy, trade_off, ndcg, ild, coverage FROM rl_trade_off"
-    assert Warehouse(live).query(sql).rows == (("mmr", 1.0, 0.9, 0.3, 0.5), ("rl", None, 0.8, 0.4, None))
+    assert Warehouse(live).query(sql).rows == (
+        ("mmr", 1.0, 0.9, 0.3, 0.5),
+        ("rl", None, 0.8, 0.4, None),
+        ("rl", 0.6, 0.7, 0.5, None),
+    )
 
 
 def test_drift_stands_between_a_run_and_the_complete_one_before_it(live: Path, make_run: Callable[..., Run]) -> None:

@@ -4,7 +4,7 @@ SELECT
     r.source,
     r.preset,
     regexp_replace(c.curve, '_?trade_?off$', '') AS strategy,
-    CAST(coalesce(c.params ->> 'trade_off', c.params ->> 'lambda') AS DOUBLE) AS trade_off,
+    CAST(coalesce(c.params ->> 'trade_off', c.params ->> 'weight') AS DOUBLE) AS trade_off,
     c.x AS ndcg,
     c.y AS ild,
     CAST(c.params ->> 'coverage' AS DOUBLE) AS coverage,
@@ -37,7 +37,7 @@ COMMENT ON VIEW rl_trade_off IS 'NDCG against ILD: whole curves, and strategies 
 COMMENT ON COLUMN rl_trade_off.source IS 'data source';
 COMMENT ON COLUMN rl_trade_off.preset IS 'preset of the run';
 COMMENT ON COLUMN rl_trade_off.strategy IS 'how the list was ordered';
-COMMENT ON COLUMN rl_trade_off.trade_off IS 'the setting of this point of a curve; empty for a strategy''s own point';
+COMMENT ON COLUMN rl_trade_off.trade_off IS 'the setting of this point of a curve: a diversifier''s weight of relevance, the policy''s lambda = mu; empty for a strategy''s own point';
 COMMENT ON COLUMN rl_trade_off.ndcg IS 'relevance of the list';
 COMMENT ON COLUMN rl_trade_off.ild IS 'mean pairwise distance within the list';
 COMMENT ON COLUMN rl_trade_off.coverage IS 'share of attribute values that the list shows';

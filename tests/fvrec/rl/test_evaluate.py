@@ -149,7 +149,7 @@ def test_a_feed_is_judged_against_feeds_that_search(val_items: ItemTable, test_i
 
 def test_some_lists_are_kept_for_the_report(evaluation: RlEvaluation, test_requests: list[Request]) -> None:
     kept = [row for row in evaluation.rankings if row.query_id == test_requests[0].user_id and row.strategy == "rl"]
-    assert [row.position for row in kept] == list(range(10))
+    assert [row.position for row in kept] == list(range(1, 11))
     assert {row.item_id for row in kept} <= set(test_requests[0].pool.item_ids)
     assert len({row.query_id for row in evaluation.rankings}) == 10
     assert {user.split for user in evaluation.population.users} == {"test"}
