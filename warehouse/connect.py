@@ -20,6 +20,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.25
 _READ_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",
+    # DuckDB's own is four fifths of the machine: one query that somebody types would crowd out the page it runs in.
+    "memory_limit": "50%",
 }
 
 

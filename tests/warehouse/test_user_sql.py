@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from fvrec.errors import FvrecError
 from fvrec.records import Item
-from warehouse import write
+from warehouse import connect, write
 from warehouse.db import publish
 from warehouse.read import Table, Warehouse
 
@@ -94,3 +96,22 @@ def test_an_endless_query_is_stopped(store: Warehouse) -> None:
     with pytest.raises(FvrecError, match=r"stopped after 0\.3 s"):
         store.query(endless, timeout_s=0.3)
     assert store.query("SELECT 1", timeout_s=30).rows == ((1,),)
+
+
+def test_a_query_that_wants_too_much_memory_is_refused(tmp_path: Path, store: Warehouse) -> None:
+    (limit,) = store.query("SELECT current_setting('memory_limit')").rows[0]
+    whole = duckdb.connect(":memory:").execute("SELECT current_setting('memory_limit')").fetchone()
+    assert _bytes(limit) < 0.7 * _bytes(whole[0])  # DuckDB's own is four fifths of the machine
+    greedy = "SELECT list(i) FROM range(20000000) t(i)"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(connect._READ_CONFIG, "memory_limit", "100MB")
+        other = Warehouse(shutil.copy(store.path, tmp_path / "other.duckdb"))
+        with pytest.raises(FvrecError, match="Out of Memory"):
+            other.query(greedy)
+        assert other.query("SELECT 1").rows == ((1,),)
+
+
+def _bytes(text: str) -> float:
+    """Of DuckDB's ``11.7 GiB``."""
+    number, unit = text.split()
+    return float(number) * {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}[unit]
