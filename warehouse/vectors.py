@@ -62,9 +62,13 @@ def find_vectors(
     if repeated.size:
         item_id = item_ids[int(places[repeated[0]])]
         raise FvrecError("an item_id is in several sources: name the source", where="embeddings", found=item_id)
-    flat = found.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    width = len(flat) // len(places) if len(places) else 0
-    return FoundVectors(places, np.array(flat, dtype=np.float32).reshape(len(places), width))
+    # Chunk by chunk, not combined: Arrow's pool would get the whole matrix once more, and keep it for a while.
+    chunks = [chunk.flatten().to_numpy() for chunk in found.column("vector").chunks if len(chunk)]
+    width = sum(map(len, chunks)) // len(places) if len(places) else 0
+    vectors = np.empty((len(places), width), dtype=np.float32)
+    if chunks:
+        np.concatenate(chunks, out=vectors.reshape(-1), casting="same_kind")
+    return FoundVectors(places, vectors)
 
 
 def only_model(connection: duckdb.DuckDBPyConnection, source: str | None) -> str | None:
