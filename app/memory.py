@@ -13,6 +13,7 @@ import atexit
 import ctypes
 import gc
 import math
+import sys
 import time
 from typing import Any
 
@@ -72,7 +73,7 @@ def look_again() -> None:
 
 def _share_one_heap() -> bool:
     """No further heaps for new threads; False where the C library is not glibc, which has no such heaps."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     return mallopt is not None and bool(mallopt(_M_ARENA_MAX, 1))
 
 

@@ -32,6 +32,7 @@ Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
 LOCAL = "local"
+_PYTHON = "Python"
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,14 @@ class Conditions:
 
     def require_here(self, module: str) -> None:
         """FvrecError when this machine has another version of the code or of a library: results would differ."""
-        code, libraries = _code_of(module), _libraries()
+        code = _code_of(module)
         if code != self.code:
             raise FvrecError(
                 "a worker has another version of fvrec", where=platform.node(), found=code[:12], allowed=self.code[:12]
             )
-        if other := sorted({*libraries} ^ {*self.libraries}):
-            name = other[0][0]
-            found, allowed = (dict(versions).get(name, "none") for versions in (libraries, self.libraries))
-            raise FvrecError(f"a worker has another {name}", where=platform.node(), found=found, allowed=allowed)
+        for name, wanted in self.libraries:
+            if (found := _version(name)) != wanted:
+                raise FvrecError(f"a worker has another {name}", where=platform.node(), found=found, allowed=wanted)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -150,16 +150,23 @@ def _code_of(module: str) -> str:
 
 @cache
 def _libraries() -> tuple[tuple[str, str], ...]:
-    """Python's version and those of what fvrec asks for, extras left out; only Python's where it is not installed.
-
-    Without the build's own mark (torch's ``+cpu``): which processor computes is the cluster's business.
-    """
+    """Python and what fvrec asks for, extras left out; only Python where fvrec is not installed."""
     try:
         asked = [Requirement(line) for line in requires("fvrec") or ()]
     except PackageNotFoundError:
         asked = []
     names = sorted(one.name for one in asked if one.marker is None or one.marker.evaluate({"extra": ""}))
-    return (("Python", platform.python_version()), *((name, version(name).partition("+")[0]) for name in names))
+    return tuple((name, _version(name)) for name in (_PYTHON, *names))
+
+
+def _version(name: str) -> str:
+    """Without the build's own mark (torch's ``+cpu``): which processor computes is the cluster's business."""
+    if name == _PYTHON:
+        return platform.python_version()
+    try:
+        return version(name).partition("+")[0]
+    except PackageNotFoundError:
+        return "none"
 
 
 def _blas_threads() -> int:

@@ -34,11 +34,16 @@ def test_another_version_of_the_code_is_refused() -> None:
 def test_another_version_of_a_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"Python", "torch", "numpy", "pillow"} <= {*dict(HERE.libraries)}
     assert "ray" not in dict(HERE.libraries)
-    older = tuple((name, "1.0" if name == "torch" else version) for name, version in HERE.libraries)
-    monkeypatch.setattr(shards, "_libraries", lambda: older)
+    versions = {**dict(HERE.libraries), "torch": "1.0"}
+    monkeypatch.setattr(shards, "_version", versions.__getitem__)
     here = torch.__version__.partition("+")[0]
     with pytest.raises(FvrecError, match=f"a worker has another torch; .*found: '1.0'; allowed: '?{here}'?$"):
         Work(math.sqrt, 9, replace(HERE, code=""))()
+
+
+def test_a_library_that_a_worker_lacks_is_named() -> None:
+    with pytest.raises(FvrecError, match=r"a worker has another no-such-library; .*found: '?none'?; allowed: '?1.0'?"):
+        replace(HERE, libraries=(("no-such-library", "1.0"),)).require_here("fvrec.stats")
 
 
 def test_a_shard_gets_the_threads_of_its_stage() -> None:
