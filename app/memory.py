@@ -71,10 +71,14 @@ def look_again() -> None:
     _COLLECTIONS.looked = time.monotonic()
 
 
-def _share_one_heap() -> bool:
-    """No further heaps for new threads; False where the C library is not glibc, which has no such heaps."""
+def _share_one_heap() -> None:
+    """No further heaps for new threads, as long as there are few; nothing to do where the C library is not glibc.
+
+    The commands that start the page say so from its beginning (``MALLOC_ARENA_MAX``); this is for other starts.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    return mallopt is not None and bool(mallopt(_M_ARENA_MAX, 1))
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def _end() -> None:

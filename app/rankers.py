@@ -42,7 +42,7 @@ def slider(strategy: str, setting: float | None) -> float:
 
     if setting is None or isnan(setting):
         return nan
-    return sqrt(setting / WEIGHT_LIMIT) if strategy == "rl" else 1.0 - setting
+    return sqrt(setting / WEIGHT_LIMIT) if strategy in ("rl", "rl_swap") else 1.0 - setting
 
 
 def _policy(policy: Path, diversity: float, source: str) -> Ranker:

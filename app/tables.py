@@ -43,7 +43,7 @@ def show_arrow(table: pa.Table, words: str) -> None:
     values = columns(table)
     try:
         frame = table.to_pandas()
-    except pa.ArrowNotImplementedError:  # of some types pandas has no idea
+    except (pa.ArrowNotImplementedError, ValueError, OverflowError):  # of some types and times pandas has no idea
         frame = pd.DataFrame(dict(zip(table.column_names, values, strict=True)))
     st.dataframe(frame, hide_index=True, alt=words)
 

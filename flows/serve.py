@@ -151,7 +151,8 @@ def _page(root: Path, port: int | None, url: str) -> Iterator[None]:
     options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
     options += ["--client.showErrorDetails", "none"]
     command = [sys.executable, "-m", "streamlit", "run", str(page), *options]
-    environment = {**os.environ, "FVREC_ROOT": str(root), "PREFECT_API_URL": url}
+    # One heap for all threads: app/memory.py says why.
+    environment = {"MALLOC_ARENA_MAX": "1", **os.environ, "FVREC_ROOT": str(root), "PREFECT_API_URL": url}
     process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own interpreter
     try:
         yield

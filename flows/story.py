@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, cast
 
+from httpx import HTTPError
 from prefect import Flow, flow
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
 from prefect.states import Failed
 
 from flows.runner import shards_on
@@ -41,14 +44,26 @@ def story(name: str) -> Callable[[Told], Flow[[Settings], list[StageResult]]]:
 
 
 def _tag(settings: Settings) -> None:
-    """The run's tags say its own source and preset: of a deployment it has those of the form's defaults."""
-    run = cast(FlowRunContext, FlowRunContext.get()).flow_run
-    if run is None:
+    """The run's tags say its own source and preset.
+
+    A label is not worth a run: a server that does not take it is told to the log.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
         return
-    tags = {*run.tags} - {*SOURCES, *PRESETS} | {settings.source, settings.preset}
+    run = context.flow_run
+    tags = tags_of(run.tags, settings, deployed=run.deployment_id is not None)
     if tags != {*run.tags}:
-        with get_client(sync_client=True) as client:
-            client.update_flow_run(run.id, tags=sorted(tags))
+        try:
+            with get_client(sync_client=True) as client:
+                client.update_flow_run(run.id, tags=sorted(tags))
+        except (HTTPError, PrefectException) as error:
+            logging.getLogger(__name__).warning("the run keeps its tags: %s", error)
+
+
+def tags_of(tags: Sequence[str], settings: Settings, *, deployed: bool) -> set[str]:
+    """A run's tags: a deployed one has had those of the form's defaults, whatever the form then said."""
+    return {*tags} - ({*SOURCES, *PRESETS} if deployed else set()) | {settings.source, settings.preset}
 
 
 def cause(error: Exception) -> str:

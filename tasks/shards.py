@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from typing import Any, Generic, TypeVar, cast
 
-from packaging.requirements import Requirement
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
@@ -33,15 +32,20 @@ Result = TypeVar("Result")
 
 LOCAL = "local"
 _PYTHON = "Python"
+COMPUTING = (
+    *("numpy", "scipy", "scikit-learn", "torch", "transformers", "tokenizers", "peft", "safetensors"),
+    *("efficientnet-lite-pytorch", "pillow", "ImageHash", "pyarrow", "pyversity"),
+)
+"""Packages that the results of shards are made with or written by."""
 
 
 @dataclass(frozen=True)
 class Conditions:
     """What the results of a shard depend on beside the shard.
 
-    code: digest of the function's import closure. libraries: name and version of Python and of every package that
-    fvrec asks for. threads: torch's, and blas those of NumPy, as rounding may depend on their number; 0 where torch
-    is not loaded.
+    code: digest of the function's import closure. libraries: name and version of Python and of the packages that
+    compute (``COMPUTING``). threads: torch's, and blas those of NumPy, as rounding may depend on their number; 0 where
+    torch is not loaded.
     """
 
     code: str
@@ -69,7 +73,7 @@ class Conditions:
     @contextmanager
     def held(self) -> Iterator[None]:
         """As many threads as there. torch keeps them, as the next shard wants the same."""
-        if self.threads and "torch" in sys.modules:
+        if self.threads:
             import torch
 
             torch.set_num_threads(self.threads)
@@ -150,19 +154,13 @@ def _code_of(module: str) -> str:
 
 @cache
 def _libraries() -> tuple[tuple[str, str], ...]:
-    """Python and what fvrec asks for, extras left out; only Python where fvrec is not installed."""
-    try:
-        asked = [Requirement(line) for line in requires("fvrec") or ()]
-    except PackageNotFoundError:
-        asked = []
-    names = sorted(one.name for one in asked if one.marker is None or one.marker.evaluate({"extra": ""}))
-    return tuple((name, _version(name)) for name in (_PYTHON, *names))
+    return tuple((name, _version(name)) for name in (_PYTHON, *COMPUTING))
 
 
 def _version(name: str) -> str:
     """Without the build's own mark (torch's ``+cpu``): which processor computes is the cluster's business."""
     if name == _PYTHON:
-        return platform.python_version()
+        return ".".join(platform.python_version_tuple()[:2])
     try:
         return version(name).partition("+")[0]
     except PackageNotFoundError:

@@ -22,6 +22,8 @@ _READ_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "lock_configuration": "true",
     # DuckDB's own is four fifths of the machine: one query that somebody types would crowd out the page it runs in.
     "memory_limit": "50%",
+    # What does not fit goes beside the database: its own is nine tenths of the disk's room.
+    "max_temp_directory_size": "4GB",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from warehouse.connect import first_line
 
 _ALLOWED = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _BATCH_ROWS = 10_000
+MAX_COLUMNS = 1_000
+"""Of a query that people type; ten times what the widest relation and its joins have."""
 # A statement is executed, not a text, because only a parsed one is known to be a query.
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result", category=UserWarning)
 
@@ -82,6 +85,8 @@ def run_arrow(
     statement = _only_query(sql)
     with _deadline(connection, timeout_s), _explained(sql, timeout_s):
         connection.execute(statement)
+        if (wide := len(connection.description or ())) > MAX_COLUMNS:
+            raise FvrecError("the rows have too many columns", where="sql", found=wide, allowed=f"up to {MAX_COLUMNS}")
         batches, rows, size = list[pa.RecordBatch](), 0, 0
         with cast(pa.RecordBatchReader, connection.to_arrow_reader(min(max_rows + 1, _BATCH_ROWS))) as reader:
             for batch in reader:
@@ -100,11 +105,17 @@ def run_arrow(
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:
-    """Each name once, as DuckDB's ``CREATE TABLE AS`` does it: a join of two tables repeats the key's name."""
-    made: list[str] = []
+    """Each name once (a join of two tables repeats the key's name). Takes time in proportion to their number."""
+    taken, used = set(names), Counter[str]()
+    made = list[str]()
     for name in names:
-        free = (one for one in (name, *(f"{name}_{n}" for n in range(1, len(names)))) if one not in made)
-        made.append(next(free))
+        one = name
+        while used[name] and one in taken:
+            one = f"{name}_{used[name]}"
+            used[name] += 1
+        used[name] = used[name] or 1
+        taken.add(one)
+        made.append(one)
     return made
 
 

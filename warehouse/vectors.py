@@ -63,7 +63,7 @@ def find_vectors(
         item_id = item_ids[int(places[repeated[0]])]
         raise FvrecError("an item_id is in several sources: name the source", where="embeddings", found=item_id)
     # Chunk by chunk, not combined: Arrow's pool would get the whole matrix once more, and keep it for a while.
-    chunks = [chunk.flatten().to_numpy() for chunk in found.column("vector").chunks if len(chunk)]
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in found.column("vector").chunks if len(chunk)]
     width = sum(map(len, chunks)) // len(places) if len(places) else 0
     vectors = np.empty((len(places), width), dtype=np.float32)
     if chunks:

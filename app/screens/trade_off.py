@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _POINTS = "points"
 _HEIGHT = 520
+_LIVE = {"base_rank": "base_rank", "mmr": "mmr", "rl_swap": "rl"}
+"""Strategies of the reports whose lists the page makes, by its own names: its RL has the exchange behind it."""
 
 
 def body(settings: Settings, language: Language) -> None:
@@ -107,7 +109,7 @@ def _live(row: pd.Series, source: str, settings: Settings, language: Language) -
     """A list at this setting, made now: a curve's lists are not kept."""
     from app.listing import Query
 
-    strategy = row["strategy"] if row["strategy"] in ("base_rank", "mmr", "rl") else ""
+    strategy = _LIVE.get(row["strategy"], "")
     if not strategy:
         st.info(say("no_list", language))
         return

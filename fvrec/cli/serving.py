@@ -30,7 +30,8 @@ def demo(root: RootOption = None, port: Annotated[int, typer.Option(min=1, max=6
     options += ["--server.showEmailPrompt", "false", "--client.toolbarMode", "minimal"]
     options += ["--client.showErrorDetails", "none"]
     command = [sys.executable, "-m", "streamlit", "run", str(page), *options]
-    environment = {**os.environ, "FVREC_ROOT": str(settings.root)}
+    # One heap for all threads: app/memory.py says why.
+    environment = {"MALLOC_ARENA_MAX": "1", **os.environ, "FVREC_ROOT": str(settings.root)}
     raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603 - our own interpreter and fixed words
 
 

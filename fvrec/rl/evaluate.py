@@ -139,8 +139,9 @@ def evaluate(
     ``true_reward_p_holm`` are the differences' p-values, corrected for their number. ``oracle`` searches with the truth
     in hand, where pools are of one size; ``of_oracle`` is a strategy's mean true reward over the oracle's.
     Curves ``mmr_tradeoff`` and those of the other diversifiers: NDCG (x) and ILD (y) over the trade-off, with
-    true_reward among the params; ``rl_tradeoff``: the same of the policy over lambda = mu. ``hypervolume``: what each
-    curve covers above Base's NDCG - .1 and ILD 0, and ``hypervolume_difference`` the policy's lead over each.
+    true_reward among the params; ``rl_tradeoff``, and ``rl_swap_tradeoff`` where it is among ``others``: the same over
+    lambda = mu. ``hypervolume``: what each curve covers above Base's NDCG - .1 and ILD 0, and
+    ``hypervolume_difference`` the policy's lead over each.
     """
     if not requests:
         raise FvrecError("there are no requests to evaluate on")
@@ -154,7 +155,8 @@ def evaluate(
     common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
     metrics = _levels(scores, common, mmr) + _differences(scores, policy.name, common)
     rankings = [row for name, chosen in lists.items() for row in _as_rankings(requests, chosen, name)]
-    sweeps = [sweep_policy(policy, requests, k, reward, runner)] if isinstance(policy, PolicyRanker) else []
+    policies = [one for one in (policy, *others) if isinstance(one, PolicyRanker)]
+    sweeps = [sweep_policy(one, requests, k, reward, runner) for one in policies]
     sweeps += [sweep_diversifier(name, requests, k, reward, runner) for name in DIVERSIFIERS]
     metrics += hypervolume_metrics(sweeps, scores["base_rank"].ndcg, common)
     curves = [point for sweep in sweeps for point in sweep.curve()]

@@ -24,8 +24,9 @@ from fvrec.rl.reward import RewardConfig
 from fvrec.rl.search import Problem, swap
 
 SWAPS = 2
-"""Sweeps of exchange behind a list that is shown to people: without them search on the same beliefs makes lists that
-are a little better (``rl_swap`` in ``docs/results/rl.md``), and one list at a time takes milliseconds either way."""
+"""Sweeps of exchange behind a list that is shown to people: without them search on the same beliefs made lists
+that are a little better in drawn worlds (``docs/results/rl.md``), and one list at a time takes milliseconds either
+way."""
 
 
 def clamped(weight: float, name: str) -> float:

@@ -66,7 +66,7 @@ def sweep_policy(
 ) -> Sweep:
     """One policy as lambda = mu goes from 0 to the end of the trained range."""
     settings = {weight: at_weights(policy, weight) for weight in SWEPT_WEIGHTS}
-    return _sweep(POLICY, "weight", settings, requests, k, reward, runner)
+    return _sweep(policy.name, "weight", settings, requests, k, reward, runner)
 
 
 def _sweep(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from prefect import tags
 from prefect.client.orchestration import get_client
@@ -13,7 +14,7 @@ from prefect.runtime import flow_run
 
 import flows  # noqa: F401 - prepares Prefect's environment
 from flows.serve import FLOWS, NIGHTLY, deployments
-from flows.story import cause, story
+from flows.story import cause, story, tags_of
 from fvrec.config import PRESETS, SOURCES, Settings
 from fvrec.errors import FvrecError
 from tasks.stage import StageResult
@@ -37,7 +38,7 @@ def test_the_form_of_every_flow_is_described(flow: Any) -> None:
 
 
 @pytest.mark.usefixtures("prefect_home")
-def test_a_run_bears_the_tags_of_what_it_was_asked_not_of_its_deployment(tmp_path: Path) -> None:
+def test_a_run_bears_the_tags_of_what_it_was_asked(tmp_path: Path) -> None:
     seen: list[UUID] = []
 
     @story("tagged")
@@ -45,10 +46,28 @@ def test_a_run_bears_the_tags_of_what_it_was_asked_not_of_its_deployment(tmp_pat
         seen.append(flow_run.id)
         return []
 
-    with tags("embedded", "tiny", "mine"):
+    with tags("large", "mine"):
         tagged(Settings(root=tmp_path, source="myntra", preset="smoke"))
     with get_client(sync_client=True) as client:
-        assert set(client.read_flow_run(seen[0]).tags) == {"myntra", "smoke", "mine"}
+        assert set(client.read_flow_run(seen[0]).tags) == {"myntra", "smoke", "large", "mine"}
+
+
+def test_a_deployed_run_loses_the_tags_of_the_forms_defaults() -> None:
+    asked = Settings(source="myntra", preset="smoke")
+    assert tags_of(["embedded", "tiny", "mine"], asked, deployed=True) == {"myntra", "smoke", "mine"}
+
+
+@pytest.mark.usefixtures("prefect_home")
+def test_a_server_that_takes_no_tags_costs_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("gone")
+
+    @story("untagged")
+    def untagged(settings: Settings) -> list[StageResult]:
+        return []
+
+    monkeypatch.setattr("flows.story.get_client", refuse)
+    assert untagged(Settings(root=tmp_path)) == []
 
 
 def test_every_flow_is_deployed_and_one_by_night() -> None:

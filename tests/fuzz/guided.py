@@ -10,6 +10,7 @@ when there was one. Short: ``tests/fuzz/test_guided.py``.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -50,18 +51,18 @@ def property_of(kind: str, folder: Path) -> Callable[[bytes], None]:
     return lambda data: of_text(data.decode("utf-8", "replace"))
 
 
-def fuzz(kind: str, runs: int, seed: int, keep: Path) -> None:
-    """Does not return: libFuzzer ends the process, with 0 when nothing broke."""
+def fuzz(kind: str, runs: int, seed: int, keep: Path, scratch: Path) -> None:
+    """Does not return: libFuzzer ends the process, with 0 when nothing broke. ``scratch`` is left as it is then."""
     import atheris
 
-    with tempfile.TemporaryDirectory() as scratch, atheris.instrument_imports(include=INSTRUMENTED):
-        corpus = Path(scratch) / "corpus"
+    with atheris.instrument_imports(include=INSTRUMENTED):
+        corpus = scratch / "corpus"
         corpus.mkdir()
         for number, text in enumerate(seeds(kind)):
             (corpus / str(number)).write_text(text, encoding="utf-8")
         options = [f"-runs={runs}", f"-seed={seed}", f"-max_len={LONGEST}", f"-timeout={SLOWEST_S}"]
         options += [f"-artifact_prefix={keep}-{kind}-", "-rss_limit_mb=0", "-print_final_stats=1"]
-        atheris.Setup([sys.argv[0], *options, str(corpus)], property_of(kind, Path(scratch)))
+        atheris.Setup([sys.argv[0], *options, str(corpus)], property_of(kind, scratch))
         atheris.Fuzz()
 
 
@@ -71,19 +72,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=50_000, help="inputs for each")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--keep", type=Path, default=Path("broken"), help="beginning of the names of what broke")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if unknown := {*options.kinds} - {*KINDS}:
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(KINDS)}")
-    if options.here:
-        fuzz(options.kinds[0], options.runs, options.seed, options.keep)
+    if importlib.util.find_spec("atheris") is None:
+        parser.error("atheris is not installed: `pip install -e '.[dev]'` brings it on Linux")
+    if options.scratch:
+        fuzz(options.kinds[0], options.runs, options.seed, options.keep, options.scratch)
     numbers = ["--runs", str(options.runs), "--seed", str(options.seed), "--keep", str(options.keep)]
-    failed = [
-        kind
-        for kind in options.kinds or KINDS
-        if subprocess.run([sys.executable, "-m", "tests.fuzz.guided", kind, "--here", *numbers], check=False).returncode
-    ]
-    print(f"{options.runs} inputs each, {'broken: ' + ', '.join(failed) if failed else 'none broke a parser'}")
+    failed = []
+    for kind in options.kinds or KINDS:
+        with tempfile.TemporaryDirectory() as scratch:
+            command = [sys.executable, "-m", "tests.fuzz.guided", kind, "--scratch", scratch, *numbers]
+            if subprocess.run(command, check=False).returncode:
+                failed.append(kind)
+    said = f"stopped: {', '.join(failed)} (above is why)" if failed else "none broke a parser"
+    print(f"{options.runs} inputs for each parser at most, {said}")
     return 1 if failed else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,3 +116,14 @@ def _bytes(text: str) -> float:
     """Of DuckDB's ``11.7 GiB``."""
     number, unit = text.split()
     return float(number) * {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}[unit]
+
+
+def test_columns_of_one_name_are_told_apart_in_time(store: Warehouse) -> None:
+    table, _ = store.query_arrow("SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS b", max_rows=5, timeout_s=5)
+    assert table.to_pydict() == {"a": [1], "a_2": [2], "a_1": [3], "b": [4]}
+    begin = time.process_time()
+    wide, _ = store.query_arrow(f"SELECT {', '.join('1' for _ in range(1000))}", max_rows=5, timeout_s=5)
+    assert len(set(wide.column_names)) == 1000
+    assert time.process_time() - begin < 2
+    with pytest.raises(FvrecError, match=r"too many columns; .*found: 1001"):
+        store.query_arrow(f"SELECT {', '.join('1' for _ in range(1001))}", max_rows=5, timeout_s=5)

@@ -77,7 +77,7 @@ def test_every_strategy_has_every_number_with_its_interval(evaluation: RlEvaluat
     assert {(m.strategy, m.metric) for m in levels} == {
         *((strategy, name) for strategy in everybody for name in ("true_reward", "ndcg", "ild", "coverage")),
         *((strategy, "of_oracle") for strategy in everybody if strategy != "oracle"),
-        *((strategy, "hypervolume") for strategy in ("mmr", "msd", "dpp", "ssd", "rl")),
+        *((strategy, "hypervolume") for strategy in ("mmr", "msd", "dpp", "ssd", "rl", "rl_swap")),
     }
     for metric in evaluation.metrics:
         assert (metric.stage, metric.split, metric.k, metric.source) == ("rl", "test", 10, "hand")
@@ -93,7 +93,7 @@ def test_every_strategy_has_every_number_with_its_interval(evaluation: RlEvaluat
 
 
 def test_the_curve_trades_relevance_for_diversity_and_ends_at_base(evaluation: RlEvaluation) -> None:
-    assert {point.curve for point in evaluation.curves} == {f"{n}_tradeoff" for n in ("mmr", "msd", "dpp", "ssd", "rl")}
+    assert {point.curve for point in evaluation.curves} == {f"{n}_tradeoff" for n in (*DIVERSIFIERS, "rl", "rl_swap")}
     mine = sorted((p for p in evaluation.curves if p.curve == "rl_tradeoff"), key=lambda point: point.params["weight"])
     assert mine[0].x > mine[-1].x
     assert mine[0].y < mine[-1].y
