@@ -1,19 +1,14 @@
-"""What lives long is not searched for garbage again and again, and what goes leaves its memory to what comes.
+"""What lives long is not searched for garbage again and again.
 
 Streamlit asks for a full collection after every run of the page. A full collection looks at every object there is, and
 nobody is answered meanwhile: with the products and answers of a large catalogue in memory that is half a second.
-
-glibc gives threads heaps of their own, up to eight a core, and what a thread has freed in one of them is not there for
-the others. Each opening of a snapshot has DuckDB start threads anew, so the heaps fill one after another.
 """
 
 from __future__ import annotations
 
 import atexit
-import ctypes
 import gc
 import math
-import sys
 import time
 from typing import Any
 
@@ -21,10 +16,6 @@ _LONG_S = 0.01
 """A full collection that takes more processor time has met much that lives on."""
 AGAIN_S = 900.0
 """Cycles that died after they were left out, as those of visitors who have gone, wait so long for another look."""
-
-
-_M_ARENA_MAX = -8
-"""Of ``mallopt``; its manual page gives the name, glibc's ``malloc.h`` the number."""
 
 
 class _Collections:
@@ -53,7 +44,6 @@ def spare() -> None:
     Every quarter of an hour, and after ``look_again_soon``, one collection looks at everything again.
     """
     if _COLLECTIONS not in gc.callbacks:
-        _share_one_heap()
         gc.callbacks.append(_COLLECTIONS)
         atexit.register(_end)
     if time.monotonic() - _COLLECTIONS.looked > AGAIN_S:
@@ -69,16 +59,6 @@ def look_again() -> None:
     """Let the next full collection look at everything once more: much of what lived may have gone."""
     gc.unfreeze()
     _COLLECTIONS.looked = time.monotonic()
-
-
-def _share_one_heap() -> None:
-    """No further heaps for new threads, as long as there are few; nothing to do where the C library is not glibc.
-
-    The commands that start the page say so from its beginning (``MALLOC_ARENA_MAX``); this is for other starts.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
 
 
 def _end() -> None:

@@ -30,6 +30,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 
 from flows.nightly import nightly
+from flows.page import page_command, page_environment
 from flows.pipeline import STEPS, pipeline
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
@@ -146,13 +147,7 @@ def _page(root: Path, port: int | None, url: str) -> Iterator[None]:
     if port is None:
         yield
         return
-    page = Path(__file__).resolve().parents[1] / "app" / "Home.py"
-    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
-    options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
-    options += ["--client.showErrorDetails", "none"]
-    command = [sys.executable, "-m", "streamlit", "run", str(page), *options]
-    # One heap for all threads: app/memory.py says why.
-    environment = {"MALLOC_ARENA_MAX": "1", **os.environ, "FVREC_ROOT": str(root), "PREFECT_API_URL": url}
+    command, environment = page_command(port, opens_browser=False), page_environment(root, PREFECT_API_URL=url)
     process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own interpreter
     try:
         yield

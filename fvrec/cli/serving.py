@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,14 +23,10 @@ def demo(root: RootOption = None, port: Annotated[int, typer.Option(min=1, max=6
     settings = settings_from(root=root)
     if not settings.snapshot.exists():
         raise FvrecError("there is nothing to show yet", where=settings.snapshot, allowed="`fvrec run` makes it")
-    page = Path(__file__).resolve().parents[2] / "app" / "Home.py"
-    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--browser.gatherUsageStats", "false"]
-    options += ["--server.showEmailPrompt", "false", "--client.toolbarMode", "minimal"]
-    options += ["--client.showErrorDetails", "none"]
-    command = [sys.executable, "-m", "streamlit", "run", str(page), *options]
-    # One heap for all threads: app/memory.py says why.
-    environment = {"MALLOC_ARENA_MAX": "1", **os.environ, "FVREC_ROOT": str(settings.root)}
-    raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603 - our own interpreter and fixed words
+    from flows.page import page_command, page_environment
+
+    command = page_command(port, opens_browser=True)
+    raise typer.Exit(subprocess.call(command, env=page_environment(settings.root)))  # noqa: S603 - our own interpreter
 
 
 def serve(

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import os
-import subprocess
-import sys
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -98,39 +93,3 @@ def test_listening_begins_once(spared: None) -> None:
     before = len(gc.callbacks)
     memory.spare()
     assert len(gc.callbacks) == before
-
-
-_HEAPS = """
-import ctypes, sys, threading
-from app import memory
-if sys.argv[1] == "spared":
-    memory.spare()
-libc = ctypes.CDLL(None)
-libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
-libc.malloc.argtypes = [ctypes.c_size_t]
-libc.fopen.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
-libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
-libc.fclose.argtypes = [ctypes.c_void_p]
-together = threading.Barrier(8)
-def take():
-    together.wait()
-    libc.malloc(5000)
-    together.wait()
-threads = [threading.Thread(target=take) for _ in range(8)]
-[thread.start() for thread in threads]
-[thread.join() for thread in threads]
-file = libc.fopen(sys.argv[2].encode(), b"w")
-libc.malloc_info(0, file)
-libc.fclose(file)
-"""
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="glibc's heaps")
-def test_threads_share_one_heap(tmp_path: Path) -> None:
-    def heaps(how: str) -> int:
-        unset = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
-        subprocess.run([sys.executable, "-c", _HEAPS, how, str(tmp_path / how)], check=True, env=unset)
-        return (tmp_path / how).read_text().count("<heap nr=")
-
-    assert heaps("plain") > 1
-    assert heaps("spared") == 1
