@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.listing import Query
+from app.service import DemoService
 from app.words import WORDS
 from fvrec.config import Settings
 from fvrec.evaluation import evaluate
@@ -49,7 +51,8 @@ def scored_shop(demo_shop: Settings, tmp_path_factory: pytest.TempPathFactory) -
         )
         for t in (0.0, 0.5, 1.0)
     ]
-    points += [CurvePoint("rl", "rl_tradeoff", 0.9 - w, 0.3 + w, {"weight": w}) for w in (0.0, 0.15, 0.6)]
+    for curve in ("rl_tradeoff", "rl_swap_tradeoff"):
+        points += [CurvePoint("rl", curve, 0.9 - w, 0.3 + w, {"weight": w}) for w in (0.0, 0.15, 0.6)]
     write.save_curves(live, "rl_1", points)
     from fvrec.records import Metric
 
@@ -168,6 +171,21 @@ def test_a_point_of_the_trade_off_leads_to_its_list(scored_shop: Settings, monke
     page.text_input(key="trade_off_text").set_value("red").run()
     assert not page.exception
     page.selectbox(key="point").set_value("greedy").run()
+    assert WORDS["no_list"]["en"] in said(page)
+
+
+def test_the_list_behind_a_point_of_the_policy_is_made_as_that_point_was(
+    scored_shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_screen("trade_off", scored_shop, monkeypatch)
+    page.selectbox(key="point").set_value("rl_swap λ=0.50").run()
+    shown = [caption.value for caption in page.caption if caption.value.startswith("**")]
+    asked = Query("embedded", str(page.text_input(key="trade_off_text").value), strategy="rl", diversity=0.5)
+    cards = DemoService.open(scored_shop).ask(asked).cards
+    assert len(shown) == len(cards) == 10
+    assert all(card.ranked.item.title in caption for card, caption in zip(cards, shown, strict=True))
+    # Without the exchange the page makes no lists: those of ``rl_swap`` would not be this point's.
+    page.selectbox(key="point").set_value("rl λ=0.50").run()
     assert WORDS["no_list"]["en"] in said(page)
 
 
