@@ -33,6 +33,7 @@ from fvrec.rl.compare import (
     TRADE_OFFS,
     at_weights,
     best_of_samples,
+    default_weight,
     diversifier,
     judged,
     line_up,
@@ -49,15 +50,13 @@ from fvrec.rl.playing import by_network, play
 from fvrec.rl.reader import Reader, ReaderConfig, fit_reader
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig, list_rewards
-from fvrec.rl.scoring import score_lists
 from fvrec.rl.search import Problem, greedy, swap
-from fvrec.rl.serve import SWAPS, PolicyRanker
+from fvrec.rl.serve import SWAPS
 from fvrec.rl.synthetic import synthetic_items
 from fvrec.rl.train import PpoConfig, isolated_torch, train_on
 from fvrec.rl.users import sample_population
 
 K, POOL = 10, 50
-WEIGHTS_TRIED = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15)
 FEED_REPEATS = 10
 PROOF_NODES = 1000
 MODES = ("list", "click", "dwell", "known")
@@ -143,7 +142,7 @@ def list_study(world: World, steps: int) -> dict[str, Any]:
         )
         for name, warm in (("marginals", "marginals"), ("cloned", "both"))
     }
-    chosen, tried = choose_default(trained.ranker(), of("val", world.reader), of("val", None), world)
+    chosen, tried = default_weight(trained.ranker(), world.val_requests, of("val", world.reader), of("val", None), K)
     reward, test = RewardConfig(), of("test", None)
     trade_offs = tuned(of("val", None), K, reward)
     print(world.seed, "rule", chosen, "trade-offs", trade_offs, f"train {cpu:.0f}s", flush=True)
@@ -181,7 +180,7 @@ def list_study(world: World, steps: int) -> dict[str, Any]:
         sweeps[policy.name] = [swept(lists, test, world, reward) for lists in made]
     return {
         "default": chosen,
-        "tried": tried,
+        "tried": list(tried.items()),
         "trade_offs": trade_offs,
         "cpu_s": cpu,
         "ms_per_list": spent,
@@ -274,18 +273,6 @@ def record(lists: np.ndarray, bank: Bank, world: World, reward: RewardConfig) ->
         "long_tail": long_tail.round(5).tolist(),
         "catalogue": [catalogue / len(set().union(*(r.pool.item_ids for r in world.test_requests)))],
     }
-
-
-def choose_default(policy: PolicyRanker, seen: Bank, plain: Bank, world: World) -> tuple[float, list[Any]]:
-    """The largest lambda = mu at which NDCG on val is at least 99 % of Base's."""
-
-    def ndcg(lists: np.ndarray) -> float:
-        return float(score_lists(world.val_requests, list(lists), RewardConfig()).ndcg.mean())
-
-    base = ndcg(base_lists(plain, K))
-    tried = [[w, ndcg(at_weights(policy, w).rank_bank(seen, K)) / base] for w in WEIGHTS_TRIED]
-    kept = [w for w, share in tried if share >= 0.99]
-    return (max(kept) if kept else WEIGHTS_TRIED[0]), tried
 
 
 def feed_study(world: World, steps: int, kind: Any) -> dict[str, Any]:

@@ -25,6 +25,10 @@ TRADE_OFFS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Of the four diversifiers, 1 for all relevance; the policy is swept over as many points."""
 SWEPT_WEIGHTS = (0.0, 0.01, 0.03, 0.08, 0.12, 0.17, 0.23, 0.3, 0.45, 0.6)
 """Lambda = mu."""
+WEIGHTS_TRIED = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08)
+"""Lambda = mu, of which one becomes a policy's own."""
+NDCG_KEPT = 0.99
+"""Share of Base's NDCG that a policy must keep on val at its own lambda = mu; on test it may lose .02."""
 HYPERVOLUME_BELOW = 0.1
 """The reference point lies so far below Base's NDCG, at ILD 0."""
 
@@ -126,6 +130,22 @@ def sweep_hypervolumes(
 def at_weights(ranker: PolicyRanker, weight: float) -> PolicyRanker:
     """The policy at lambda = mu = weight."""
     return ranker.at(redundancy=weight, novelty=weight)
+
+
+def default_weight(
+    policy: PolicyRanker, requests: Sequence[Request], read: Bank, plain: Bank, k: int
+) -> tuple[float, dict[float, float]]:
+    """The largest lambda = mu tried at which the policy keeps ``NDCG_KEPT`` of Base's NDCG; else the smallest.
+
+    requests: of val. read, plain: their bank with the policy's reader, and without one. Also the share kept at each.
+    """
+
+    def ndcg(lists: NDArray[np.int64]) -> float:
+        return float(score_lists(requests, list(lists), RewardConfig()).ndcg.mean())
+
+    base = ndcg(base_lists(plain, k))
+    kept = {weight: ndcg(at_weights(policy, weight).rank_bank(read, k)) / base for weight in WEIGHTS_TRIED}
+    return max((weight for weight, share in kept.items() if share >= NDCG_KEPT), default=WEIGHTS_TRIED[0]), kept
 
 
 def without_truth(bank: Bank) -> Bank:

@@ -15,8 +15,9 @@ from fvrec.parallel import Runner
 from fvrec.records import CurvePoint, Metric, Ranking
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
+from fvrec.rl.bank import Bank
 from fvrec.rl.baselines import BankRanker, search_lists
-from fvrec.rl.compare import DIVERSIFIERS, TRADE_OFFS, diversifier
+from fvrec.rl.compare import DIVERSIFIERS, TRADE_OFFS, default_weight, diversifier
 from fvrec.rl.items import ItemTable
 from fvrec.rl.reader import Reader
 from fvrec.rl.requests import Request, RequestSampler
@@ -65,9 +66,7 @@ def evaluate_policy(
     of items when there are fewer; FvrecError when that is less than a list. ``runner``: makes the lists.
     """
     seed, k, reward = trained.seed, trained.env.list_length, trained.env.reward
-    tuning = _requests(
-        val_items, sample_population(val_items, n=budget.test_users, split="val", seed=seed), budget, seed
-    )
+    tuning = _tuning(trained, val_items, budget)
     population = sample_population(test_items, n=budget.test_users, split="test", seed=seed, source=source)
     requests = _requests(test_items, population, budget, seed)
     evaluation = evaluate(
@@ -88,6 +87,17 @@ def evaluate_policy(
         common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
         metrics += tuple(evaluate_feed(trained.feed, requests, {**common, "mode": "feed"}, runner))
     return replace(evaluation, metrics=metrics, population=population)
+
+
+def at_default_weight(trained: TrainedPolicy, val_items: ItemTable, budget: RlBudget) -> TrainedPolicy:
+    """The policy at the lambda = mu at which its lists, as they are shown, keep Base's NDCG (``default_weight``).
+
+    On the users that the diversifiers are tuned on, none of them seen in training or test.
+    """
+    requests = _tuning(trained, val_items, budget)
+    read, plain = Bank.of(requests, trained.reader), Bank.of(requests)
+    weight, _ = default_weight(trained.ranker(swaps=SWAPS), requests, read, plain, trained.env.list_length)
+    return trained.at(weight)
 
 
 def evaluate_feed(
@@ -182,6 +192,11 @@ def _others(trained: TrainedPolicy, tuning: Sequence[Request], runner: Runner | 
         BankRanker(f"denoised_{method}", search_lists(method, reward), trained.reader) for method in ("beam", "swap")
     ]
     return [*diversifiers, *searches, trained.ranker(swaps=SWAPS, name="rl_swap")]
+
+
+def _tuning(trained: TrainedPolicy, val_items: ItemTable, budget: RlBudget) -> list[Request]:
+    users = sample_population(val_items, n=budget.test_users, split="val", seed=trained.seed)
+    return _requests(val_items, users, budget, trained.seed)
 
 
 def _requests(items: ItemTable, population: Population, budget: RlBudget, seed: int) -> list[Request]:

@@ -34,7 +34,7 @@ from fvrec.rl.policy import PolicyConfig, SetNetwork, SetPolicy
 from fvrec.rl.reader import Reader, ReaderConfig, fit_reader
 from fvrec.rl.requests import Request, RequestSampler, RequestSource
 from fvrec.rl.resume import LEARNING, Progressed, load_progress, save_progress
-from fvrec.rl.reward import list_reward
+from fvrec.rl.reward import RewardConfig, list_reward
 from fvrec.rl.serve import Feeder, PolicyRanker
 from fvrec.rl.users import sample_population
 from fvrec.rl.vec_env import ListVecEnv
@@ -106,6 +106,10 @@ class TrainedPolicy:
     source: str = ""
     diagnostics: tuple[CurvePoint, ...] = ()
     feed: TrainedPolicy | None = None
+
+    def at(self, weight: float) -> TrainedPolicy:
+        """The same policy with another lambda = mu for its own: there lists are made and judged unless told."""
+        return replace(self, env=replace(self.env, reward=RewardConfig(weight, weight)))
 
     def ranker(
         self, *, redundancy: float | None = None, novelty: float | None = None, swaps: int = 0, name: str = "rl"

@@ -8,17 +8,18 @@ import pytest
 from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
 from fvrec.rerank.diversify import BaseRank, Mmr
+from fvrec.rl import compare
 from fvrec.rl.bank import Bank
-from fvrec.rl.compare import hypervolume
+from fvrec.rl.compare import WEIGHTS_TRIED, default_weight, hypervolume
 from fvrec.rl.env import EnvConfig, ListEnv
-from fvrec.rl.evaluate import RlEvaluation, evaluate, evaluate_policy, tune_mmr
+from fvrec.rl.evaluate import RlEvaluation, at_default_weight, evaluate, evaluate_policy, tune_mmr
 from fvrec.rl.items import ItemTable
 from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import RandomRank, rank_all, score_lists
-from fvrec.rl.serve import PolicyRanker
-from fvrec.rl.train import PpoConfig, train_policy
+from fvrec.rl.serve import SWAPS, PolicyRanker
+from fvrec.rl.train import PpoConfig, TrainedPolicy, train_policy
 from fvrec.rl.users import sample_population, sample_users
 
 REWARD = RewardConfig()
@@ -32,11 +33,17 @@ def test_requests(test_items: ItemTable) -> list[Request]:
     return RequestSampler(test_items, crowd.users, 40, crowd.interactions).of_every_user(seed=7)
 
 
+BUDGET = RlBudget(train_users=100, test_users=150, timesteps=8_000, pool_size=40)
+
+
 @pytest.fixture(scope="module")
-def evaluation(val_items: ItemTable, test_items: ItemTable) -> RlEvaluation:
-    budget = RlBudget(train_users=100, test_users=150, timesteps=8_000, pool_size=40)
-    trained = train_policy(val_items, budget=budget, seed=7, ppo=PpoConfig.sized(8_000))
-    return evaluate_policy(trained, val_items=val_items, test_items=test_items, budget=budget, source="hand")
+def trained(val_items: ItemTable) -> TrainedPolicy:
+    return train_policy(val_items, budget=BUDGET, seed=7, ppo=PpoConfig.sized(8_000))
+
+
+@pytest.fixture(scope="module")
+def evaluation(trained: TrainedPolicy, val_items: ItemTable, test_items: ItemTable) -> RlEvaluation:
+    return evaluate_policy(trained, val_items=val_items, test_items=test_items, budget=BUDGET, source="hand")
 
 
 def test_the_policy_beats_base_and_random_order_on_users_and_items_it_never_saw(evaluation: RlEvaluation) -> None:
@@ -204,3 +211,31 @@ def test_random_order_is_repeatable_and_differs_between_pools(test_requests: lis
 def test_nothing_to_evaluate_is_an_error() -> None:
     with pytest.raises(FvrecError, match="no requests"):
         evaluate([], policy=BaseRank(), mmr=Mmr(), k=10, reward=REWARD, seed=0)
+
+
+def test_a_policys_own_weight_is_the_largest_that_keeps_bases_ndcg(
+    trained: TrainedPolicy, val_items: ItemTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = sample_population(val_items, n=BUDGET.test_users, split="val", seed=trained.seed).users
+    requests = RequestSampler(val_items, users, BUDGET.pool_size).of_every_user(seed=trained.seed)
+    read, plain = Bank.of(requests, trained.reader), Bank.of(requests)
+    weight, kept = default_weight(trained.ranker(swaps=SWAPS), requests, read, plain, 10)
+    assert tuple(kept) == WEIGHTS_TRIED
+    assert kept[weight] >= 0.99 > max((share for tried, share in kept.items() if tried > weight), default=0.0)
+    own = at_default_weight(trained, val_items, BUDGET)
+    assert own.env.reward == RewardConfig(weight, weight)
+    assert (own.ranker().redundancy, own.ranker().novelty) == (weight, weight)
+    for line, chosen in ((0.0, max(WEIGHTS_TRIED)), (9.0, min(WEIGHTS_TRIED))):
+        monkeypatch.setattr(compare, "NDCG_KEPT", line)
+        assert at_default_weight(trained, val_items, BUDGET).env.reward.redundancy == chosen
+
+
+def test_at_its_own_weight_it_loses_little_of_bases_ndcg_to_users_and_items_it_never_saw(
+    trained: TrainedPolicy, val_items: ItemTable, test_items: ItemTable
+) -> None:
+    own = at_default_weight(trained, val_items, BUDGET)
+    found = evaluate_policy(own, val_items=val_items, test_items=test_items, budget=BUDGET, source="hand")
+    for ours in ("rl", "rl_swap"):
+        assert found.metric("ndcg", ours).value > 0.98 * found.metric("ndcg", "base_rank").value
+        for metric in ("ild", "coverage"):
+            assert found.metric(metric, ours).value > found.metric(metric, "base_rank").value
