@@ -62,6 +62,7 @@ def evaluate_policy(
 ) -> RlEvaluation:
     """The stage's evaluation: MMR is tuned on fresh users over ``val_items``, all are judged on ``test_items``.
 
+    ``own_weight``: the policy's lambda = mu, at which all true rewards are judged.
     ``budget.test_users`` users each time, one request each, none of them seen in training. Pools shrink to the number
     of items when there are fewer; FvrecError when that is less than a list. ``runner``: makes the lists.
     """
@@ -82,9 +83,9 @@ def evaluate_policy(
         preset=preset,
         runner=runner,
     )
-    metrics = evaluation.metrics
+    common: dict[str, Any] = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
+    metrics = (*evaluation.metrics, Metric(metric="own_weight", value=reward.redundancy, strategy="rl", **common))
     if trained.feed is not None:
-        common = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
         metrics += tuple(evaluate_feed(trained.feed, requests, {**common, "mode": "feed"}, runner))
     return replace(evaluation, metrics=metrics, population=population)
 
