@@ -1,10 +1,12 @@
-"""Runs of ``benchmarks.ablation`` -> docs/results/extraction.md and extraction.json.
+"""Runs of ``benchmarks.ablation`` -> docs/results/extraction.md, extraction.json and extraction_runs.json.
 
-    python -m benchmarks.ablation_report RUN.json [RUN.json ...] --out docs/results
+    python -m benchmarks.ablation_report RUN.json [RUN.json ...] --out docs/results [--add] [--notes NOTES.md]
 
 The page holds what several seeds of one catalogue come to, and for every run: its facts, E0, E1 and E2 in both modes by
 input variant, every field of E2's image-only answers beside the majority share and the anchors, and the paired
-differences to the probe. The JSON is the list of the runs' rows of ``metrics``.
+differences to the probe. ``extraction.json`` is the list of the runs' rows of ``metrics``, ``extraction_runs.json``
+what else is known of each run. ``--add`` keeps the runs that are there (one of the same catalogue, split, preset and
+seed is replaced), and without ``--notes`` the words before them.
 """
 
 from __future__ import annotations
@@ -59,20 +61,40 @@ Made by `python -m benchmarks.ablation_report` from the runs below; their rows a
 group (design, photo, near-copies); models are calibrated on val, test was read once a run. Intervals: 95 % bootstrap
 over products. `constrained` cannot be invalid; in `raw` an invalid answer is wrong.
 """
+RUNS_BELOW = "<!-- runs -->"
+PAGE, ROWS, RUNS = "extraction.md", "extraction.json", "extraction_runs.json"
 
 
 def page(runs: Sequence[Mapping[str, Any]], notes: str) -> str:
     """The Markdown page."""
     blocks = [line for part in (_seeds(runs), *map(_run, runs)) for line in part]
-    return "\n".join([HEAD, notes, *blocks]) + "\n"
+    return "\n".join([HEAD, notes.strip("\n"), f"\n{RUNS_BELOW}", *blocks]) + "\n"
+
+
+def kept(folder: Path) -> tuple[list[dict[str, Any]], list[Row], str]:
+    """What an earlier page was made of: its runs with their rows, rows of runs that it does not show, its notes."""
+    before = (folder / PAGE).read_text(encoding="utf-8").split(RUNS_BELOW)[0].removeprefix(HEAD)
+    rows = json.loads((folder / ROWS).read_text(encoding="utf-8"))
+    runs = json.loads((folder / RUNS).read_text(encoding="utf-8"))
+    of_runs = {_which(run): {**run, "rows": []} for run in runs}
+    others = []
+    for row in rows:
+        run = of_runs.get((*(row[name] for name in ("source", "preset", "seed")), row["params"]["train"]))
+        (run["rows"] if run else others).append(row)
+    return list(of_runs.values()), others, before
+
+
+def _which(run: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Tells a run from all others; how many products it was trained on tells one split from another."""
+    return tuple(run[name] for name in ("source", "preset", "seed", "train"))
 
 
 def _seeds(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What the seeds of one catalogue and preset come to: means, the lowest and the highest."""
-    alike: dict[tuple[str, str, bool], list[Mapping[str, Any]]] = {}
+    alike: dict[tuple[str, str, bool, int], list[Mapping[str, Any]]] = {}
     for run in runs:
-        alike.setdefault((run["source"], run["preset"], run["years"]), []).append(run)
-    for (source, preset, _), some in alike.items():
+        alike.setdefault((run["source"], run["preset"], run["years"], run["added"]), []).append(run)
+    for (source, preset, *_), some in alike.items():
         if len(some) < 2:
             continue
         yield f"\n## {source}, preset `{preset}`: seeds {', '.join(str(run['seed']) for run in some)} together\n"
@@ -246,17 +268,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--notes", type=Path, help="Markdown to stand before the runs: commands, what was tried")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--add", action="store_true", help="keep the runs that the page in --out shows")
     options = parser.parse_args(arguments)
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in options.runs]
-    notes = options.notes.read_text(encoding="utf-8") if options.notes else ""
-    atomic_write(options.out / "extraction.md", page(runs, notes))
+    earlier, others, notes = kept(options.out) if options.add else ([], [], "")
+    new = [json.loads(path.read_text(encoding="utf-8")) for path in options.runs]
+    runs = list({_which(run): run for run in (*earlier, *new)}.values())
+    sources = list(dict.fromkeys(run["source"] for run in runs))
+    within = ("years", "added", "preset", "seed")
+    runs.sort(key=lambda run: (sources.index(run["source"]), *(run[name] for name in within)))
+    if options.notes:
+        notes = options.notes.read_text(encoding="utf-8")
+    atomic_write(options.out / PAGE, page(runs, notes))
     rows = [
         {name: row[name] for name in COLUMNS}
-        for run in runs
-        for row in run["rows"]
+        for row in (*(row for run in runs for row in run["rows"]), *others)
         if row["metric"] in KEPT and row["value"] == row["value"]  # not a number: nothing to score there
     ]
-    atomic_write(options.out / "extraction.json", "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    facts = [{name: value for name, value in run.items() if name != "rows"} for run in runs]
+    atomic_write(options.out / ROWS, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    atomic_write(options.out / RUNS, json.dumps(facts, indent=1) + "\n")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ def row(
 ) -> dict[str, Any]:
     return {
         "source": "shop", "split": "test", "preset": "tiny", "seed": 1, "model": model, "inputs": "image",
-        "mode": "constrained", "field": field, "metric": metric, "slice": "", "params": params, "value": value,
+        "mode": "constrained", "field": field, "metric": metric, "slice": "",
+        "params": {**params, "train": 10}, "value": value,
         "ci_low": value - margin, "ci_high": value + margin, "n": 100,
     }  # fmt: skip
 
@@ -34,12 +36,12 @@ def run(seed: int, accuracy: float, gain: float, *, source: str = "shop") -> dic
     }  # fmt: skip
 
 
-def written(tmp_path: Path, *runs: dict[str, Any]) -> str:
+def written(tmp_path: Path, *runs: dict[str, Any], options: Sequence[str] = ()) -> str:
     files = []
     for number, one in enumerate(runs):
         files.append(tmp_path / f"{number}.json")
         files[-1].write_text(json.dumps(one))
-    assert main([*map(str, files), "--out", str(tmp_path)]) == 0
+    assert main([*map(str, files), "--out", str(tmp_path), *options]) == 0
     return (tmp_path / "extraction.md").read_text()
 
 
@@ -56,3 +58,33 @@ def test_one_seed_stands_alone(tmp_path: Path) -> None:
     page = written(tmp_path, run(1, 0.80, -0.02))
     assert "together" not in page
     assert "## shop, preset `tiny`, seed 1 (split by group)" in page
+
+
+def test_a_run_is_added_to_the_page_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("## What this says\n\nWords that stay.\n")
+    first = written(tmp_path, run(1, 0.80, -0.02), run(3, 0.70, 0.0), options=["--notes", str(tmp_path / "notes.md")])
+    second = written(tmp_path, run(2, 0.84, 0.006), run(3, 0.82, 0.0), options=["--add"])
+    assert second == written(
+        tmp_path, run(1, 0.80, -0.02), run(2, 0.84, 0.006), run(3, 0.82, 0.0),
+        options=["--notes", str(tmp_path / "notes.md")],
+    )  # fmt: skip
+    assert first.count("Words that stay.") == second.count("Words that stay.") == 1
+    assert len(json.loads((tmp_path / "extraction.json").read_text())) == 12
+
+
+def test_rows_of_a_run_that_the_page_does_not_show_are_kept(tmp_path: Path) -> None:
+    written(tmp_path, run(1, 0.80, -0.02))
+    rows = json.loads((tmp_path / "extraction.json").read_text())
+    (tmp_path / "extraction.json").write_text(json.dumps([*rows, {**rows[0], "preset": "large"}]))
+    assert "large" not in written(tmp_path, run(2, 0.84, 0.006), options=["--add"])
+    kept = json.loads((tmp_path / "extraction.json").read_text())
+    assert [row["preset"] for row in kept].count("large") == 1
+    assert len(kept) == 9
+
+
+def test_products_of_another_catalogue_make_another_run(tmp_path: Path) -> None:
+    more = {**run(1, 0.85, 0.0), "train": 40, "added": 30}
+    more["rows"] = [{**one, "params": {**one["params"], "train": 40}} for one in more["rows"]]
+    page = written(tmp_path, run(1, 0.80, -0.02), more)
+    assert "together" not in page
+    assert "train 40 products (30 added)" in page
