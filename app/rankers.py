@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isnan, nan, sqrt
+from math import isnan, log, nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,26 +33,49 @@ def ranker_for(strategy: str, diversity: float, policy: Path, source: str = "") 
     return _policy(policy, diversity, source)
 
 
-def slider(strategy: str, setting: float | None) -> float:
+def own_weight(policy: Path) -> float:
+    """The lambda = mu of the policy in this folder; that of training where none can be read."""
+    from fvrec.rl.artifact import load_policy
+    from fvrec.rl.reward import RewardConfig
+
+    try:
+        return load_policy(policy).env.reward.redundancy
+    except FvrecError:
+        return RewardConfig().redundancy
+
+
+def slider(strategy: str, setting: float | None, own: float) -> float:
     """Where the slider stands for a setting of a recorded trade-off curve; NaN without one.
 
-    Diversifiers are swept from all diversity (0) to all relevance (1), the policy by its lambda = mu.
+    Diversifiers are swept from all diversity (0) to all relevance (1), the policy by its lambda = mu, of which ``own``
+    is at ``DIVERSITY``.
     """
     from fvrec.rl.episodes import WEIGHT_LIMIT
 
     if setting is None or isnan(setting):
         return nan
-    return sqrt(setting / WEIGHT_LIMIT) if strategy in ("rl", "rl_swap") else 1.0 - setting
+    if strategy not in ("rl", "rl_swap"):
+        return 1.0 - setting
+    return float((setting / WEIGHT_LIMIT) ** (1 / _steepness(own)))
 
 
 def _policy(policy: Path, diversity: float, source: str) -> Ranker:
-    """Lambda and mu grow with the square of the slider: at ``DIVERSITY`` they are near the policy's own.
+    """Lambda = mu is a power of the slider: the policy's own at ``DIVERSITY``, the largest it knows at 1.
 
     With the exchange behind it: ``rl_swap`` in the reports.
     """
-    from fvrec.rl.artifact import load_ranker
+    from fvrec.rl.artifact import load_policy
     from fvrec.rl.episodes import WEIGHT_LIMIT
     from fvrec.rl.serve import SWAPS
 
-    weight = WEIGHT_LIMIT * diversity**2
-    return load_ranker(policy, source=source or None, redundancy=weight, novelty=weight, swaps=SWAPS)
+    trained = load_policy(policy, source=source or None)
+    weight = WEIGHT_LIMIT * diversity ** _steepness(trained.env.reward.redundancy)
+    return trained.ranker(redundancy=weight, novelty=weight, swaps=SWAPS)
+
+
+def _steepness(own: float) -> float:
+    """The exponent p of ``WEIGHT_LIMIT * slider**p`` that gives a policy's own weight at ``DIVERSITY``."""
+    from fvrec.rl.episodes import WEIGHT_LIMIT
+
+    share = min(max(own / WEIGHT_LIMIT, 1e-3), 0.9)  # a weight of nothing, or of all, leaves the slider a use
+    return log(share) / log(DIVERSITY)

@@ -77,7 +77,7 @@ def kept(folder: Path) -> tuple[list[dict[str, Any]], list[Row], str]:
     rows = json.loads((folder / ROWS).read_text(encoding="utf-8"))
     runs = json.loads((folder / RUNS).read_text(encoding="utf-8"))
     of_runs = {_which(run): {**run, "rows": []} for run in runs}
-    others = []
+    others: list[Row] = []
     for row in rows:
         run = of_runs.get((*(row[name] for name in ("source", "preset", "seed")), row["params"]["train"]))
         (run["rows"] if run else others).append(row)

@@ -15,7 +15,7 @@ _OPTIONS = {
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
 }
-_ENVIRONMENT = {
+ENVIRONMENT = {
     # glibc gives threads heaps of their own, up to eight a core, and what a thread has freed in one of them is not
     # there for the others. Each opening of a snapshot has DuckDB start threads anew, so heap after heap would fill.
     "MALLOC_ARENA_MAX": "1",
@@ -31,4 +31,4 @@ def page_command(port: int, *, opens_browser: bool) -> Sequence[str]:
 
 def page_environment(root: Path, **more: str) -> Mapping[str, str]:
     """The environment of the page that shows what lies below ``root``."""
-    return {**_ENVIRONMENT, **os.environ, "FVREC_ROOT": str(root), **more}
+    return {**ENVIRONMENT, **os.environ, "FVREC_ROOT": str(root), **more}

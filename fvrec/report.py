@@ -16,7 +16,7 @@ from fvrec.report_cases import WorkedList, answer_record, failures, spread, work
 from fvrec.report_confidence import CONFIDENCE_METRICS, confidence_tables
 from fvrec.report_plots import profile_plots
 from fvrec.report_rerank import rerank_parts
-from fvrec.report_rl import verdicts
+from fvrec.report_rl import own_setting, verdicts
 from fvrec.report_tables import Table, choose, environment, pivot
 from fvrec.schema import FIELDS
 
@@ -167,6 +167,7 @@ def rl_report(data: ReportData) -> str:
         paired=pivot(paired, row=("strategy", "metric"), column="params"),
         over_start=over_start,
         feed=pivot([row for row in feed if not row.metric.endswith(DIFFERENCE)], row="metric", column="strategy"),
+        own=own_setting(rows),
         verdict=verdicts(rows),
         feed_verdict=verdicts(feed),
         feed_gains=[row for row in feed if row.metric.endswith(DIFFERENCE)],

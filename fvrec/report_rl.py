@@ -48,6 +48,23 @@ def verdicts(rows: Sequence[Metric]) -> Verdicts:
     return Verdicts(*(tuple(names) for names in found.values()))
 
 
+@dataclass(frozen=True)
+class OwnSetting:
+    """The policy's own lambda = mu, the share of Base's NDCG kept there on val, and whether it is what was asked."""
+
+    weight: float
+    kept: float
+    holds: bool
+
+
+def own_setting(rows: Sequence[Metric]) -> OwnSetting | None:
+    """As the stage recorded it; None for a run that did not choose one."""
+    weight, kept = choose(rows, "own_weight"), choose(rows, "own_weight_ndcg_kept")
+    if not weight or not kept:
+        return None
+    return OwnSetting(weight[0].value, kept[0].value, kept[0].value >= kept[0].params["asked"])
+
+
 def lists_by_user(rankings: Iterable[Ranking]) -> dict[str, dict[str, list[str]]]:
     """user -> strategy -> item ids, best first; the first ``USERS_SHOWN`` users and ``SIDE_BY_SIDE`` alone."""
     found: dict[str, dict[str, list[str]]] = {}

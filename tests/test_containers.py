@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shlex
 import tomllib
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema import Draft202012Validator
 
 import fvrec
+from flows import page
+from flows.page import page_command
 from tests.compose import ROOT, MissingVariableError, interpolate, published, read, resolved, start_order
 
 VARIABLES = {"POSTGRES_PASSWORD": "chosen"}
@@ -157,6 +161,23 @@ def test_image_and_compose_file_name_this_version_and_these_places() -> None:
         name: set_in_image[name] for name in ("FVREC_ROOT", "FVREC_CHECKOUT")
     }
     assert f"VOLUME {worker['FVREC_ROOT']}" in {" ".join(step) for step in instructions()}
+
+
+def test_the_page_in_a_container_is_started_as_the_command_line_starts_it() -> None:
+    """But for its address: a container's loopback is nobody's."""
+    options = _options(page_command(8501, opens_browser=False)[5:]) | {"server.address": "0.0.0.0"}
+    service = resolved(VARIABLES)["services"]["app"]
+    assert _options(service["command"][3:]) == options
+    assert {name: service["environment"][name] for name in page.ENVIRONMENT} == page.ENVIRONMENT
+    image = json.loads(instructions()[-1][1])
+    begins = image.index("streamlit")
+    assert dict(one.split("=") for one in image[1:begins]) == page.ENVIRONMENT
+    names, values = image[begins + 3 :: 2], image[begins + 4 :: 2]
+    assert _options(f"{name}={value}" for name, value in zip(names, values, strict=True)) == options
+
+
+def _options(arguments: Iterable[str]) -> dict[str, str]:
+    return dict(one.removeprefix("--").split("=", 1) for one in arguments)
 
 
 def test_the_builder_is_sent_what_the_image_needs_and_no_more() -> None:

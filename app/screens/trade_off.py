@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import frame, tables, views
-from app.rankers import DIVERSITY, slider
+from app.rankers import DIVERSITY, own_weight, slider
+from app.service import policy_dir
 from app.words import say
 from fvrec.config import Settings
 from fvrec.rerank.constraints import Language
@@ -35,8 +36,10 @@ def body(settings: Settings, language: Language) -> None:
     if points.empty:
         st.info(say("no_trade_off", language))
         return
+    own = own_weight(policy_dir(settings))
     points["diversity"] = [
-        slider(strategy, setting) for strategy, setting in zip(points["strategy"], points["trade_off"], strict=True)
+        slider(strategy, setting, own)
+        for strategy, setting in zip(points["strategy"], points["trade_off"], strict=True)
     ]
     points["point"] = list(map(_name, points["strategy"], points["diversity"]))
     _pick(_curves(points, language), list(points["point"]))
@@ -68,7 +71,7 @@ def _curves(points: pd.DataFrame, language: Language) -> object:
         ),
         tooltip=["point", *(alt.Tooltip(name, format=".3f") for name in ("ndcg", "ild", "coverage", "true_reward"))],
     )
-    # A ranker's own point lies on its curve: it is a larger mark, and the line does not lead to it.
+    # A ranker's own point lies on its curve or, where its setting is none of those swept, beside it: no line to it.
     line = base.transform_filter("isValid(datum.trade_off)").mark_line().encode(order="trade_off:Q")
     dots = base.mark_point(filled=True, size=90).encode(opacity=alt.condition(pick, alt.value(1), alt.value(0.4)))
     return st.altair_chart(

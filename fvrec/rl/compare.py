@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fvrec.errors import FvrecError
 from fvrec.rl.bank import Bank
 from fvrec.rl.baselines import BankRanker, Lists, base_lists, mmr_lists, pyversity_lists, search_lists
 from fvrec.rl.features import ListFeatures
@@ -138,12 +139,15 @@ def default_weight(
     """The largest lambda = mu tried at which the policy keeps ``NDCG_KEPT`` of Base's NDCG; else the smallest.
 
     requests: of val. read, plain: their bank with the policy's reader, and without one. Also the share kept at each.
+    FvrecError where Base's NDCG is 0: nothing in the pools is relevant to anybody.
     """
 
     def ndcg(lists: NDArray[np.int64]) -> float:
         return float(score_lists(requests, list(lists), RewardConfig()).ndcg.mean())
 
     base = ndcg(base_lists(plain, k))
+    if base <= 0:
+        raise FvrecError("no weight can be chosen: nothing is relevant to these users", found=f"NDCG {base}")
     kept = {weight: ndcg(at_weights(policy, weight).rank_bank(read, k)) / base for weight in WEIGHTS_TRIED}
     return max((weight for weight, share in kept.items() if share >= NDCG_KEPT), default=WEIGHTS_TRIED[0]), kept
 

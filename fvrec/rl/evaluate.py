@@ -17,7 +17,7 @@ from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
 from fvrec.rl.bank import Bank
 from fvrec.rl.baselines import BankRanker, search_lists
-from fvrec.rl.compare import DIVERSIFIERS, TRADE_OFFS, default_weight, diversifier
+from fvrec.rl.compare import DIVERSIFIERS, NDCG_KEPT, TRADE_OFFS, default_weight, diversifier
 from fvrec.rl.items import ItemTable
 from fvrec.rl.reader import Reader
 from fvrec.rl.requests import Request, RequestSampler
@@ -26,11 +26,13 @@ from fvrec.rl.scoring import ListScores, RandomRank, score_lists
 from fvrec.rl.serve import SWAPS, PolicyRanker, greedy_ranker
 from fvrec.rl.shards import best_lists, fed, lists_of, tuned
 from fvrec.rl.sweeps import hypervolume_metrics, sweep_diversifier, sweep_policy
-from fvrec.rl.train import TrainedPolicy
+from fvrec.rl.train import TrainedPolicy, training_split
 from fvrec.rl.users import Population, sample_population
 from fvrec.stats import Interval, bootstrap_mean, bootstrap_ratio, holm, paired_difference, paired_p_value
 
 RANKINGS_KEPT = 10
+_OWN_USERS = 104_729
+"""Added to the seed: the users by whom a weight is chosen are none of those of training and tuning."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def evaluate_policy(
 ) -> RlEvaluation:
     """The stage's evaluation: MMR is tuned on fresh users over ``val_items``, all are judged on ``test_items``.
 
-    ``own_weight``: the policy's lambda = mu, at which all true rewards are judged.
+    All true rewards are judged at the policy's own lambda = mu, so that they compare within one evaluation alone.
     ``budget.test_users`` users each time, one request each, none of them seen in training. Pools shrink to the number
     of items when there are fewer; FvrecError when that is less than a list. ``runner``: makes the lists.
     """
@@ -84,21 +86,46 @@ def evaluate_policy(
         runner=runner,
     )
     common: dict[str, Any] = {"stage": "rl", "source": source, "split": "test", "preset": preset, "seed": seed, "k": k}
-    metrics = (*evaluation.metrics, Metric(metric="own_weight", value=reward.redundancy, strategy="rl", **common))
+    metrics = evaluation.metrics
     if trained.feed is not None:
         metrics += tuple(evaluate_feed(trained.feed, requests, {**common, "mode": "feed"}, runner))
     return replace(evaluation, metrics=metrics, population=population)
 
 
-def at_default_weight(trained: TrainedPolicy, val_items: ItemTable, budget: RlBudget) -> TrainedPolicy:
-    """The policy at the lambda = mu at which its lists, as they are shown, keep Base's NDCG (``default_weight``).
+@dataclass(frozen=True)
+class OwnWeight:
+    """The lambda = mu that a policy is shown at, and the share of Base's NDCG that its lists keep there on val.
 
-    On the users that the diversifiers are tuned on, none of them seen in training or test.
+    ``kept`` is below ``NDCG_KEPT`` where no weight tried keeps that much: then the weight is the smallest tried.
     """
-    requests = _tuning(trained, val_items, budget)
+
+    weight: float
+    kept: float
+
+    def metrics(self, trained: TrainedPolicy, *, source: str = "", preset: str = "") -> tuple[Metric, Metric]:
+        """``own_weight`` and ``own_weight_ndcg_kept`` (``params: {"asked": NDCG_KEPT}``), as the stage records them."""
+        common: dict[str, Any] = {
+            "stage": "rl", "source": source, "split": "val", "preset": preset, "seed": trained.seed,
+            "k": trained.env.list_length, "strategy": "rl_swap",
+        }  # fmt: skip
+        return (
+            Metric(metric="own_weight", value=self.weight, **common),
+            Metric(metric="own_weight_ndcg_kept", value=self.kept, params={"asked": NDCG_KEPT}, **common),
+        )
+
+
+def own_weight(trained: TrainedPolicy, val_items: ItemTable, budget: RlBudget) -> OwnWeight:
+    """The rule of ``default_weight`` for a policy's lists as they are shown, with the exchange behind it.
+
+    On the val items that training only chose the checkpoint by, and users of their own: on those that reader and
+    policy were fitted on, lists keep more NDCG than they will elsewhere.
+    """
+    _, held = training_split(val_items, budget, seed=trained.seed)
+    users = sample_population(held, n=budget.test_users, split="val", seed=trained.seed + _OWN_USERS)
+    requests = _requests(held, users, budget, trained.seed + _OWN_USERS)
     read, plain = Bank.of(requests, trained.reader), Bank.of(requests)
-    weight, _ = default_weight(trained.ranker(swaps=SWAPS), requests, read, plain, trained.env.list_length)
-    return trained.at(weight)
+    weight, kept = default_weight(trained.ranker(swaps=SWAPS), requests, read, plain, trained.env.list_length)
+    return OwnWeight(weight, kept[weight])
 
 
 def evaluate_feed(

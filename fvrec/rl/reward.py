@@ -22,8 +22,8 @@ class RewardConfig:
     """Weights of a list's reward: ``redundancy`` is the plan's lambda, ``novelty`` its mu; neither is negative.
 
     What a policy trains and is studied at; the pipeline then gives each policy a weight of its own
-    (``fvrec.rl.compare.default_weight``). In five drawn worlds that rule gave .08, .08, .06, .06 and .04
-    (``docs/results/rl.md``); at .08 they keep 98.5 % of Base's NDCG on test in the mean, 97.8 % in the worst.
+    (``fvrec.rl.compare.default_weight``). In five drawn worlds that rule gave the network alone .08, .08, .06, .06 and
+    .04 (``docs/results/rl.md``); at .08 they keep 98.5 % of Base's NDCG on test in the mean, 97.8 % in the worst.
     """
 
     redundancy: float = 0.08

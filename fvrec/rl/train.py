@@ -108,8 +108,12 @@ class TrainedPolicy:
     feed: TrainedPolicy | None = None
 
     def at(self, weight: float) -> TrainedPolicy:
-        """The same policy with another lambda = mu for its own: there lists are made and judged unless told."""
-        return replace(self, env=replace(self.env, reward=RewardConfig(weight, weight)))
+        """The same policy, that for feeds too, with another lambda = mu for its own.
+
+        There lists and feeds are made and judged unless told.
+        """
+        feed = None if self.feed is None else self.feed.at(weight)
+        return replace(self, env=replace(self.env, reward=RewardConfig(weight, weight)), feed=feed)
 
     def ranker(
         self, *, redundancy: float | None = None, novelty: float | None = None, swaps: int = 0, name: str = "rl"

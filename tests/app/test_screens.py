@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.listing import Query
+from app.rankers import own_weight, slider
 from app.service import DemoService
 from app.words import WORDS
 from fvrec.config import Settings
@@ -155,7 +156,7 @@ def test_an_upload_without_the_models_says_so(scored_shop: Settings, monkeypatch
 def test_a_point_of_the_trade_off_leads_to_its_list(scored_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     page = open_screen("trade_off", scored_shop, monkeypatch)
     points = page.selectbox(key="point").options
-    assert {"rl", "greedy", "mmr λ=1.00", "mmr λ=0.00", "rl λ=0.00", "rl λ=0.50", "rl λ=1.00"} <= set(points)
+    assert {"rl", "greedy", "mmr λ=1.00", "mmr λ=0.00", "rl λ=0.00", "rl λ=0.44", "rl λ=1.00"} <= set(points)
     assert len(points) == len(set(points))
     page.selectbox(key="point").set_value("rl").run()
     assert page.selectbox(key="recorded").options == ["test-00000"]
@@ -178,14 +179,16 @@ def test_the_list_behind_a_point_of_the_policy_is_made_as_that_point_was(
     scored_shop: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_screen("trade_off", scored_shop, monkeypatch)
-    page.selectbox(key="point").set_value("rl_swap λ=0.50").run()
+    page.selectbox(key="point").set_value("rl_swap λ=0.44").run()
     shown = [caption.value for caption in page.caption if caption.value.startswith("**")]
-    asked = Query("embedded", str(page.text_input(key="trade_off_text").value), strategy="rl", diversity=0.5)
+    place = slider("rl_swap", 0.15, own_weight(scored_shop.policies / "rl"))
+    assert place == pytest.approx(0.44, abs=0.005)
+    asked = Query("embedded", str(page.text_input(key="trade_off_text").value), strategy="rl", diversity=place)
     cards = DemoService.open(scored_shop).ask(asked).cards
     assert len(shown) == len(cards) == 10
     assert all(card.ranked.item.title in caption for card, caption in zip(cards, shown, strict=True))
     # Without the exchange the page makes no lists: those of ``rl_swap`` would not be this point's.
-    page.selectbox(key="point").set_value("rl λ=0.50").run()
+    page.selectbox(key="point").set_value("rl λ=0.44").run()
     assert WORDS["no_list"]["en"] in said(page)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -16,9 +14,9 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from flows.page import page_command, page_environment
 from tests.e2e.processes import free_port
 
-PAGE = Path(__file__).parents[2] / "app" / "Home.py"
 _START_S, _PATIENCE_MS = 60.0, 30_000
 # Playwright waits five seconds by itself, which a machine with other work may need for one rerun of the page.
 expect.set_options(timeout=_PATIENCE_MS)
@@ -35,14 +33,10 @@ _STANDS = """marks => document.querySelector('[data-test-script-state=notRunning
 def serving(root: Path) -> Iterator[str]:
     """The address of the demo page over ``root``; the server ends with the block."""
     port = free_port()
-    options = ["--server.headless", "true", "--server.port", str(port), "--server.address", "127.0.0.1"]
-    options += ["--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal"]
-    options += ["--client.showErrorDetails", "none"]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", str(PAGE), *options],
-            cwd=PAGE.parents[1],
-            env={**os.environ, "FVREC_ROOT": str(root)},
+            page_command(port, opens_browser=False),
+            env=page_environment(root),
             stdout=log,
             stderr=subprocess.STDOUT,
         )

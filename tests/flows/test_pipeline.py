@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fvrec.rerank.picture import SURE_ENOUGH
+from fvrec.rl.compare import WEIGHTS_TRIED
 from fvrec.schema import OTHER, UNKNOWN, VALUES
 from fvrec.vlm.extract import Extractor
 
@@ -107,6 +108,18 @@ def test_it_ends_with_one_table_the_reports_and_the_page(first: Outcome, root: P
         assert name in first.text
     assert str(root / "reports" / "rl_report.md") in first.text
     assert f"fvrec demo --root {root}" in first.text
+
+
+@pytest.mark.usefixtures("first")
+def test_the_list_policy_is_saved_at_the_weight_that_its_rule_chose(root: Path) -> None:
+    asked = fvrec(
+        "sql", "select value from metrics where metric = 'own_weight'", "--root", str(root), "--format", "csv"
+    )
+    (chosen,) = map(float, asked.text.split()[1:])
+    assert chosen in WEIGHTS_TRIED
+    policy = root / "outputs" / "policies" / "rl"
+    for file in (policy / "policy.json", policy / "feed" / "policy.json"):
+        assert json.loads(file.read_text())["reward"] == {"redundancy": chosen, "novelty": chosen}
 
 
 def test_nothing_half_written_is_left(first: Outcome, root: Path) -> None:

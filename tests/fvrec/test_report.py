@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fvrec.records import AttributeValue, Confusion, CurvePoint, Item, Metric, Prediction, Quarantined, Ranking, Run
-from fvrec.report import ReportData, render_all
+from fvrec.report import ReportData, render_all, rl_report
 from fvrec.report_cases import CONFUSED, failures, spread, worked_lists
 from fvrec.report_plots import profile_plots
 from fvrec.report_results import results_page
@@ -121,6 +121,25 @@ def test_every_file_is_made_and_twice_the_same(data: ReportData) -> None:
 )
 def test_what_is_in_the_rows_is_in_the_report(data: ReportData, file: str, text: str) -> None:
     assert text in render_all(data)[file]
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [(0.993, "the largest tried at which these lists"), (0.91, "the smallest tried: no weight keeps 99 %"), (None, "")],
+)
+def test_whether_the_policys_own_weight_keeps_what_was_asked_is_said(
+    data: ReportData, kept: float | None, said: str
+) -> None:
+    rows = list(data.metrics)
+    if kept is not None:
+        own: dict[str, Any] = {"stage": "rl", "split": "val", "k": 10, "strategy": "rl_swap"}
+        rows.append(Metric(metric="own_weight", value=0.02, **own))
+        rows.append(Metric(metric="own_weight_ndcg_kept", value=kept, params={"asked": 0.99}, **own))
+    text = " ".join(rl_report(replace(data, metrics=rows)).split())
+    assert said in text
+    assert ("own lambda = mu. That is 0.020," in text) is (kept is not None)
+    if kept is not None:
+        assert f"(here {kept:.3f})" in text
 
 
 def test_extraction_lines_hold_answer_judgement_and_labels(data: ReportData) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,18 +10,20 @@ from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
 from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rl import compare
+from fvrec.rl import evaluate as evaluate_module
 from fvrec.rl.bank import Bank
-from fvrec.rl.compare import WEIGHTS_TRIED, default_weight, hypervolume
+from fvrec.rl.compare import NDCG_KEPT, WEIGHTS_TRIED, default_weight, hypervolume
 from fvrec.rl.env import EnvConfig, ListEnv
-from fvrec.rl.evaluate import RlEvaluation, at_default_weight, evaluate, evaluate_policy, tune_mmr
+from fvrec.rl.evaluate import RlEvaluation, evaluate, evaluate_policy, own_weight, tune_mmr
 from fvrec.rl.items import ItemTable
 from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.requests import Request, RequestSampler
 from fvrec.rl.reward import RewardConfig
 from fvrec.rl.scoring import RandomRank, rank_all, score_lists
 from fvrec.rl.serve import SWAPS, PolicyRanker
-from fvrec.rl.train import PpoConfig, TrainedPolicy, train_policy
+from fvrec.rl.train import PpoConfig, TrainedPolicy, train_policy, training_split
 from fvrec.rl.users import sample_population, sample_users
+from tests.fvrec.rl.conftest import make_items
 
 REWARD = RewardConfig()
 DIVERSIFIERS = ("mmr", "msd", "dpp", "ssd")
@@ -85,11 +88,10 @@ def test_every_strategy_has_every_number_with_its_interval(evaluation: RlEvaluat
         *((strategy, name) for strategy in everybody for name in ("true_reward", "ndcg", "ild", "coverage")),
         *((strategy, "of_oracle") for strategy in everybody if strategy != "oracle"),
         *((strategy, "hypervolume") for strategy in ("mmr", "msd", "dpp", "ssd", "rl", "rl_swap")),
-        ("rl", "own_weight"),
     }
     for metric in evaluation.metrics:
         assert (metric.stage, metric.split, metric.k, metric.source) == ("rl", "test", 10, "hand")
-        if metric.metric.endswith(("_p_holm", "own_weight")):
+        if metric.metric.endswith("_p_holm"):
             continue
         assert metric.ci_low is not None
         assert metric.ci_high is not None
@@ -217,26 +219,69 @@ def test_nothing_to_evaluate_is_an_error() -> None:
 def test_a_policys_own_weight_is_the_largest_that_keeps_bases_ndcg(
     trained: TrainedPolicy, val_items: ItemTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    users = sample_population(val_items, n=BUDGET.test_users, split="val", seed=trained.seed).users
-    requests = RequestSampler(val_items, users, BUDGET.pool_size).of_every_user(seed=trained.seed)
-    read, plain = Bank.of(requests, trained.reader), Bank.of(requests)
-    weight, kept = default_weight(trained.ranker(swaps=SWAPS), requests, read, plain, 10)
-    assert tuple(kept) == WEIGHTS_TRIED
-    assert kept[weight] >= 0.99 > max((share for tried, share in kept.items() if tried > weight), default=0.0)
-    own = at_default_weight(trained, val_items, BUDGET)
-    assert own.env.reward == RewardConfig(weight, weight)
-    assert (own.ranker().redundancy, own.ranker().novelty) == (weight, weight)
-    for line, chosen in ((0.0, max(WEIGHTS_TRIED)), (9.0, min(WEIGHTS_TRIED))):
+    chosen = own_weight(trained, val_items, BUDGET)
+    assert chosen.weight in WEIGHTS_TRIED
+    assert chosen.kept >= NDCG_KEPT
+    for line, weight in ((0.0, max(WEIGHTS_TRIED)), (9.0, min(WEIGHTS_TRIED))):
         monkeypatch.setattr(compare, "NDCG_KEPT", line)
-        assert at_default_weight(trained, val_items, BUDGET).env.reward.redundancy == chosen
+        other = own_weight(trained, val_items, BUDGET)
+        assert other.weight == weight
+        assert (other.kept < chosen.kept) is (weight > chosen.weight)
+    recorded = {row.metric: row for row in chosen.metrics(trained, source="hand")}
+    assert recorded["own_weight"].value == chosen.weight
+    kept = recorded["own_weight_ndcg_kept"]
+    assert (kept.value, kept.params, kept.split) == (chosen.kept, {"asked": NDCG_KEPT}, "val")
 
 
-def test_at_its_own_weight_it_loses_little_of_bases_ndcg_to_users_and_items_it_never_saw(
-    trained: TrainedPolicy, val_items: ItemTable, test_items: ItemTable
+def test_it_is_chosen_on_items_and_users_that_taught_the_policy_nothing(
+    trained: TrainedPolicy, val_items: ItemTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = at_default_weight(trained, val_items, BUDGET)
-    found = evaluate_policy(own, val_items=val_items, test_items=test_items, budget=BUDGET, source="hand")
-    for ours in ("rl", "rl_swap"):
-        assert found.metric("ndcg", ours).value > 0.98 * found.metric("ndcg", "base_rank").value
-        for metric in ("ild", "coverage"):
-            assert found.metric(metric, ours).value > found.metric(metric, "base_rank").value
+    asked: list[Request] = []
+
+    def remember(_: PolicyRanker, requests: list[Request], *__: object) -> tuple[float, dict[float, float]]:
+        asked.extend(requests)
+        return 0.01, {0.01: 1.0}
+
+    monkeypatch.setattr(evaluate_module, "default_weight", remember)
+    own_weight(trained, val_items, BUDGET)
+    learnt, _ = training_split(val_items, BUDGET, seed=trained.seed)
+    offered = {item_id for request in asked for item_id in request.pool.item_ids}
+    assert offered
+    assert not offered & {*learnt.item_ids}
+    users = {request.user_id: request.true_relevance.tobytes() for request in asked}
+    _, held = training_split(val_items, BUDGET, seed=trained.seed)
+    judges = sample_population(held, n=BUDGET.test_users, split="val", seed=trained.seed).users
+    judged = RequestSampler(held, judges, BUDGET.pool_size).of_every_user(seed=trained.seed)
+    assert not {*users.values()} & {request.true_relevance.tobytes() for request in judged}
+
+
+def test_lists_and_feeds_are_at_the_weight_given(trained: TrainedPolicy) -> None:
+    both = replace(trained, feed=trained).at(0.02)
+    assert both.feed is not None
+    for one in (both, both.feed):
+        assert one.env.reward == RewardConfig(0.02, 0.02)
+    assert (both.ranker().redundancy, both.ranker().novelty) == (0.02, 0.02)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_at_its_own_weight_it_loses_little_of_bases_ndcg_to_users_and_items_it_never_saw(seed: int) -> None:
+    budget = RlBudget(train_users=200, test_users=200, timesteps=6_000, pool_size=50)
+    val_items, test_items = (make_items(300, seed=100 * seed + part, accuracy=0.65) for part in (1, 2))
+    trained = train_policy(val_items, budget=budget, seed=seed)
+    own = trained.at(own_weight(trained, val_items, budget).weight)
+    users = sample_population(test_items, n=200, split="test", seed=seed).users
+    requests = RequestSampler(test_items, users, 50).of_every_user(seed=seed)
+    base, shown = (
+        score_lists(requests, rank_all(ranker, requests, 10), REWARD)
+        for ranker in (BaseRank(), own.ranker(swaps=SWAPS))
+    )
+    assert shown.ndcg.mean() > 0.975 * base.ndcg.mean()
+    assert shown.ild.mean() > base.ild.mean()
+    assert shown.coverage.mean() > base.coverage.mean()
+
+
+def test_where_nothing_is_relevant_no_weight_can_be_chosen(test_requests: list[Request]) -> None:
+    bare = [replace(one, true_relevance=np.zeros_like(one.true_relevance)) for one in test_requests[:3]]
+    policy = PolicyRanker(SetNetwork(PolicyConfig(hidden=8)))
+    with pytest.raises(FvrecError, match="nothing is relevant"):
+        default_weight(policy, bare, Bank.of(bare), Bank.of(bare), 10)
