@@ -35,4 +35,4 @@ EXPOSE 8501
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
 # The variable is the page's alone: flows/page.py says why.
-CMD ["env", "MALLOC_ARENA_MAX=1", "streamlit", "run", "app/Home.py", "--server.address", "0.0.0.0", "--server.port", "8501", "--server.headless", "true", "--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false", "--client.toolbarMode", "minimal", "--client.showErrorDetails", "none"]
+CMD ["env", "MALLOC_ARENA_MAX=1", "streamlit", "run", "app/Home.py", "--server.address", "0.0.0.0", "--server.port", "8501", "--server.headless", "true", "--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false", "--runner.magicEnabled", "false", "--client.toolbarMode", "minimal", "--client.showErrorDetails", "none"]

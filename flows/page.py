@@ -12,6 +12,7 @@ _OPTIONS = {
     "server.address": "127.0.0.1",
     "server.showEmailPrompt": "false",
     "browser.gatherUsageStats": "false",
+    "runner.magicEnabled": "false",  # else a text that stands alone in a script is shown to the visitor
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
 }

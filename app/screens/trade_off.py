@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _POINTS = "points"
 _HEIGHT = 520
+# Strategies of the reports whose lists the page makes, by its own names: its RL has the exchange behind it.
 _LIVE = {"base_rank": "base_rank", "mmr": "mmr", "rl_swap": "rl"}
-"""Strategies of the reports whose lists the page makes, by its own names: its RL has the exchange behind it."""
 
 
 def body(settings: Settings, language: Language) -> None:

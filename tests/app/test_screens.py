@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import socket
 from dataclasses import replace
@@ -307,3 +308,15 @@ def test_in_containers_the_link_is_the_browsers_and_the_question_the_servers(
         page = open_screen("runs", scored_shop, monkeypatch)
     assert [link.proto.url for link in page.get("link_button")] == ["http://shop.example:4200"]
     assert not page.info
+
+
+@pytest.mark.parametrize(
+    "script", [SCREENS.parent / "Home.py", *sorted(SCREENS.glob("*.py"))], ids=lambda path: path.stem
+)
+def test_no_text_stands_alone_in_what_streamlit_runs(script: Path) -> None:
+    """Where its "magic" is on, it would be shown on the page."""
+    docstring, *others = ast.parse(script.read_text(encoding="utf-8")).body
+    assert isinstance(docstring, ast.Expr)
+    assert [
+        ast.unparse(one) for one in others if isinstance(one, ast.Expr) and not isinstance(one.value, ast.Call)
+    ] == []
