@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from fvrec.config import DRAWN
 from fvrec.records import Metric
-from fvrec.report import DIFFERENCE, ReportData
+from fvrec.report import DIFFERENCE, HOLM, ReportData
 from fvrec.report_confidence import CONFIDENCE_METRICS, confidence_tables
 from fvrec.report_tables import Table, choose, environment, pivot
 
@@ -21,6 +21,8 @@ def results_page(data: ReportData) -> str:
     tested = [row for row in data.of_stage("extraction") if row.split == "test"]
     extraction = [row for row in tested if not row.slice and row.metric not in CONFIDENCE_METRICS]
     variants = sorted({(row.mode, row.inputs) for row in extraction})
+    policy = data.of_stage("rl")
+    lists, feed = [row for row in policy if not row.mode], [row for row in policy if row.mode == "feed"]
     return (
         environment()
         .get_template("results.md.j2")
@@ -41,10 +43,12 @@ def results_page(data: ReportData) -> str:
             },
             confidence=confidence_tables([*tested, *choose(data.of_stage("extraction"), "temperature")]),
             training=pivot(data.of_stage("features", "pretrain", "sft", "lora"), row="metric", column="stage"),
-            rerank=_levels(data, "rerank"),
-            rerank_paired=_paired(data, "rerank"),
-            lists=_levels(data, "rl"),
-            lists_paired=_paired(data, "rl"),
+            rerank=_levels(data.of_stage("rerank")),
+            rerank_paired=_paired(data.of_stage("rerank")),
+            lists=_levels(lists),
+            lists_paired=_paired(lists),
+            feed=_levels(feed),
+            feed_paired=_paired(feed),
         )
     )
 
@@ -81,14 +85,14 @@ def _profile(data: ReportData) -> list[Metric]:
     return [row for row in choose(data.of_stage("ingest"), *wanted) if not row.field and not row.slice]
 
 
-def _levels(data: ReportData, stage: str) -> Table:
-    rows = [row for row in data.of_stage(stage) if not row.metric.endswith(DIFFERENCE)]
-    return pivot(_whole(rows), row="metric", column="strategy")
+def _levels(rows: Sequence[Metric]) -> Table:
+    levels = [row for row in rows if not row.metric.endswith((DIFFERENCE, HOLM))]
+    return pivot(_whole(levels), row="metric", column="strategy")
 
 
-def _paired(data: ReportData, stage: str) -> Table:
-    rows = [row for row in data.of_stage(stage) if row.metric.endswith(DIFFERENCE)]
-    return pivot(_whole(rows), row=("strategy", "params"), column="metric")
+def _paired(rows: Sequence[Metric]) -> Table:
+    paired = [row for row in rows if row.metric.endswith((DIFFERENCE, HOLM))]
+    return pivot(_whole(paired), row=("strategy", "params"), column="metric")
 
 
 def _whole(rows: Sequence[Metric]) -> list[Metric]:

@@ -229,6 +229,22 @@ def test_the_results_page_names_no_folder_of_this_machine(
     assert "/home" not in page
 
 
+def test_the_results_page_keeps_lists_feeds_and_p_values_apart(data: ReportData) -> None:
+    own: dict[str, Any] = {"stage": "rl", "k": 10, "strategy": "rl"}
+    rows = [
+        Metric(metric="true_reward", value=2.5, **own),
+        Metric(metric="true_reward", value=1.5, mode="feed", **own),
+        Metric(metric="true_reward_difference", value=0.25, params={"against": "msd"}, **own),
+        Metric(metric="true_reward_p_holm", value=0.125, params={"against": "msd"}, **own),
+    ]
+    run = replace(data.runs[0], config={"seed": 7})
+    lists, feed = results_page(replace(data, metrics=rows, runs=[run])).split("### Feed")
+    assert "| true_reward@10 | 2.500 |" in lists
+    assert "| rl | against: msd | 0.250 | 0.125 |" in lists
+    assert "| true_reward@10 | 1.500 |" in feed
+    assert "### Feed" not in results_page(replace(data, metrics=rows[:1], runs=[run]))
+
+
 def test_the_profiles_pictures_follow_the_rows() -> None:
     rows = [
         Metric(stage="ingest", metric="rows_in", value=10),
