@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -277,13 +278,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fields = ("category",) if options.years else _supervised(source)
     run = Run(preset, parts, cache, options.work, options.seed, source, fields)
     rows, kept, seconds = ablate(run, options.methods)
+    budget_digest = hashlib.sha256(json.dumps(asdict(preset.training), sort_keys=True).encode()).hexdigest()[:8]
     facts: dict[str, Any] = {
         "source": source, "preset": preset.name, "seed": options.seed, "device": device_kind(), "years": options.years,
         "train": len(parts.train), "added": parts.added, "val": len(parts.val), "test": len(parts.test),
         "split_sha256": parts.digest, "tower": preset.tower, "pool": preset.pool, "image_tokens": cache.tower.tokens,
-        "training": asdict(preset.training), "seconds": {"features": encoded, **seconds},
+        "training": asdict(preset.training), "budget": budget_digest, "seconds": {"features": encoded, **seconds},
     }  # fmt: skip
-    marked = [replace(row, preset=preset.name, params={**row.params, "train": len(parts.train)}) for row in rows]
+    told = {"train": len(parts.train), "budget": budget_digest}
+    marked = [replace(row, preset=preset.name, params={**row.params, **told}) for row in rows]
     if options.json:
         atomic_write(options.json, json.dumps({**facts, "rows": [asdict(row) for row in marked]}) + "\n")
         with gzip.open(options.json.with_suffix(".predictions.jsonl.gz"), "wt", encoding="utf-8") as file:

@@ -5,8 +5,8 @@
 The page holds what several seeds of one catalogue come to, and for every run: its facts, E0, E1 and E2 in both modes by
 input variant, every field of E2's image-only answers beside the majority share and the anchors, and the paired
 differences to the probe. ``extraction.json`` is the list of the runs' rows of ``metrics``, ``extraction_runs.json``
-what else is known of each run. ``--add`` keeps the runs that are there (one of the same catalogue, split, preset and
-seed is replaced), and without ``--notes`` the words before them.
+what else is known of each run. ``--add`` keeps the runs that are there (one of the same catalogue, split, preset,
+budget and seed is replaced), and without ``--notes`` the words before them.
 """
 
 from __future__ import annotations
@@ -79,21 +79,25 @@ def kept(folder: Path) -> tuple[list[dict[str, Any]], list[Row], str]:
     of_runs = {_which(run): {**run, "rows": []} for run in runs}
     others: list[Row] = []
     for row in rows:
-        run = of_runs.get((*(row[name] for name in ("source", "preset", "seed")), row["params"]["train"]))
+        run = of_runs.get(_which({**row, **row["params"]}))
         (run["rows"] if run else others).append(row)
     return list(of_runs.values()), others, before
 
 
 def _which(run: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Tells a run from all others; how many products it was trained on tells one split from another."""
-    return tuple(run[name] for name in ("source", "preset", "seed", "train"))
+    """Tells a run from all others; how many products it was trained on tells one split from another.
+
+    Runs of before budgets had digests have none: they all had one budget.
+    """
+    return (*(run[name] for name in ("source", "preset", "seed", "train")), run.get("budget", ""))
 
 
 def _seeds(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What the seeds of one catalogue and preset come to: means, the lowest and the highest."""
-    alike: dict[tuple[str, str, bool, int], list[Mapping[str, Any]]] = {}
+    alike: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for run in runs:
-        alike.setdefault((run["source"], run["preset"], run["years"], run["added"]), []).append(run)
+        within = (run[name] for name in ("source", "preset", "years", "added"))
+        alike.setdefault((*within, run.get("budget", "")), []).append(run)
     for (source, preset, *_), some in alike.items():
         if len(some) < 2:
             continue
@@ -274,8 +278,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     new = [json.loads(path.read_text(encoding="utf-8")) for path in options.runs]
     runs = list({_which(run): run for run in (*earlier, *new)}.values())
     sources = list(dict.fromkeys(run["source"] for run in runs))
-    within = ("years", "added", "preset", "seed")
-    runs.sort(key=lambda run: (sources.index(run["source"]), *(run[name] for name in within)))
+    within = ("years", "added", "preset")
+    runs.sort(
+        key=lambda run: (
+            sources.index(run["source"]),
+            *(run[name] for name in within),
+            run.get("budget", ""),
+            run["seed"],
+        )
+    )
     if options.notes:
         notes = options.notes.read_text(encoding="utf-8")
     atomic_write(options.out / PAGE, page(runs, notes))

@@ -22,7 +22,7 @@ def row(
 
 
 def run(seed: int, accuracy: float, gain: float, *, source: str = "shop") -> dict[str, Any]:
-    return {
+    found: dict[str, Any] = {
         "source": source, "preset": "tiny", "seed": seed, "years": False, "train": 10, "added": 0, "val": 5, "test": 5,
         "split_sha256": "0123456789abcdef", "tower": "lite0", "image_tokens": 6,
         "device": "cpu", "seconds": {"sft": 1.0},
@@ -34,6 +34,8 @@ def run(seed: int, accuracy: float, gain: float, *, source: str = "shop") -> dic
             row("accuracy_difference", "lora", gain, field="color", against="mlp_probe"),
         ],
     }  # fmt: skip
+    found["rows"] = [{**one, "source": source, "seed": seed} for one in found["rows"]]
+    return found
 
 
 def written(tmp_path: Path, *runs: dict[str, Any], options: Sequence[str] = ()) -> str:
@@ -88,3 +90,13 @@ def test_products_of_another_catalogue_make_another_run(tmp_path: Path) -> None:
     page = written(tmp_path, run(1, 0.80, -0.02), more)
     assert "together" not in page
     assert "train 40 products (30 added)" in page
+
+
+def test_a_run_of_another_budget_stands_beside_the_first(tmp_path: Path) -> None:
+    longer = {**run(1, 0.85, 0.0), "budget": "0a1b2c3d", "training": {"sft_epochs": 9}}
+    longer["rows"] = [{**one, "params": {**one["params"], "budget": "0a1b2c3d"}} for one in longer["rows"]]
+    page = written(tmp_path, run(1, 0.80, -0.02), run(2, 0.84, 0.006), longer)
+    assert "seeds 1, 2 together" in page
+    again = written(tmp_path, longer, options=["--add"])
+    assert again == page
+    assert '"sft_epochs": 9' in again
