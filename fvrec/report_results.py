@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from fvrec.config import DRAWN
+from fvrec.config import DRAWN, get_preset
 from fvrec.records import Metric
 from fvrec.report import DIFFERENCE, HOLM, ReportData
 from fvrec.report_confidence import CONFIDENCE_METRICS, confidence_tables
@@ -77,7 +77,9 @@ def _command(data: ReportData) -> str:
     if data.source != DRAWN:
         options["raw"] = f"data/raw/{data.source}"
     given = (f"--{name} {value}" for name, value in options.items() if value is not None)
-    return " ".join(["fvrec run", *given])
+    pool = next((run.config.get("pool") for run in data.runs if run.stage == "features"), None)
+    variables = [f"FVREC_POOL={pool}"] if pool not in (None, get_preset(data.preset).pool) else []
+    return " ".join([*variables, "fvrec run", *given])
 
 
 def _profile(data: ReportData) -> list[Metric]:

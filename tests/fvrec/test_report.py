@@ -229,6 +229,14 @@ def test_the_results_page_names_no_folder_of_this_machine(
     assert "/home" not in page
 
 
+@pytest.mark.parametrize(("pool", "command"), [(1, "fvrec run"), (4, "FVREC_POOL=4 fvrec run")])
+def test_the_results_command_pools_image_tokens_as_the_run_did(data: ReportData, pool: int, command: str) -> None:
+    ingest = replace(data.runs[0], config={"seed": 7})
+    features = replace(ingest, stage="features", config={"pool": pool})
+    page = results_page(replace(data, runs=[ingest, features]))
+    assert f"```sh\n{command} --source" in page
+
+
 def test_the_results_page_keeps_lists_feeds_and_p_values_apart(data: ReportData) -> None:
     own: dict[str, Any] = {"stage": "rl", "k": 10, "strategy": "rl"}
     rows = [
