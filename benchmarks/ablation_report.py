@@ -1,4 +1,4 @@
-"""Runs of ``benchmarks.ablation`` -> docs/results/extraction.md, extraction.json and extraction_runs.json.
+"""Runs of ``benchmarks.ablation`` -> docs/results/extraction.md, extraction.json and benchmarks/extraction_runs.json.
 
     python -m benchmarks.ablation_report RUN.json [RUN.json ...] --out docs/results [--add] [--notes NOTES.md]
 
@@ -62,7 +62,7 @@ group (design, photo, near-copies); models are calibrated on val, test was read 
 over products. `constrained` cannot be invalid; in `raw` an invalid answer is wrong.
 """
 RUNS_BELOW = "<!-- runs -->"
-PAGE, ROWS, RUNS = "extraction.md", "extraction.json", "extraction_runs.json"
+PAGE, ROWS, RUNS = "extraction.md", "extraction.json", "benchmarks/extraction_runs.json"
 
 
 def page(runs: Sequence[Mapping[str, Any]], notes: str) -> str:
