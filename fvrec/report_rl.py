@@ -50,11 +50,16 @@ def verdicts(rows: Sequence[Metric]) -> Verdicts:
 
 @dataclass(frozen=True)
 class OwnSetting:
-    """The policy's own lambda = mu, the share of Base's NDCG kept there on val, and whether it is what was asked."""
+    """The policy's own lambda = mu, the share of Base's NDCG kept there on val, and the share that was asked."""
 
     weight: float
     kept: float
-    holds: bool
+    asked: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether so much is kept."""
+        return self.kept >= self.asked
 
 
 def own_setting(rows: Sequence[Metric]) -> OwnSetting | None:
@@ -62,7 +67,7 @@ def own_setting(rows: Sequence[Metric]) -> OwnSetting | None:
     weight, kept = choose(rows, "own_weight"), choose(rows, "own_weight_ndcg_kept")
     if not weight or not kept:
         return None
-    return OwnSetting(weight[0].value, kept[0].value, kept[0].value >= kept[0].params["asked"])
+    return OwnSetting(weight[0].value, kept[0].value, float(kept[0].params["asked"]))
 
 
 def lists_by_user(rankings: Iterable[Ranking]) -> dict[str, dict[str, list[str]]]:

@@ -125,7 +125,11 @@ def test_what_is_in_the_rows_is_in_the_report(data: ReportData, file: str, text:
 
 @pytest.mark.parametrize(
     ("kept", "said"),
-    [(0.993, "the largest tried at which these lists"), (0.91, "the smallest tried: no weight keeps 99 %"), (None, "")],
+    [
+        (0.993, "the largest tried at which these lists"),
+        (0.91, "the smallest tried: no weight keeps 0.990 of"),
+        (None, ""),
+    ],
 )
 def test_whether_the_policys_own_weight_keeps_what_was_asked_is_said(
     data: ReportData, kept: float | None, said: str

@@ -9,12 +9,11 @@ import pytest
 from fvrec.config import RlBudget
 from fvrec.errors import FvrecError
 from fvrec.rerank.diversify import BaseRank, Mmr
-from fvrec.rl import compare
 from fvrec.rl import evaluate as evaluate_module
 from fvrec.rl.bank import Bank
-from fvrec.rl.compare import NDCG_KEPT, WEIGHTS_TRIED, default_weight, hypervolume
+from fvrec.rl.compare import WEIGHTS_TRIED, default_weight, hypervolume
 from fvrec.rl.env import EnvConfig, ListEnv
-from fvrec.rl.evaluate import RlEvaluation, evaluate, evaluate_policy, own_weight, tune_mmr
+from fvrec.rl.evaluate import OWN_NDCG_KEPT, RlEvaluation, evaluate, evaluate_policy, own_weight, tune_mmr
 from fvrec.rl.items import ItemTable
 from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.requests import Request, RequestSampler
@@ -221,16 +220,17 @@ def test_a_policys_own_weight_is_the_largest_that_keeps_bases_ndcg(
 ) -> None:
     chosen = own_weight(trained, val_items, BUDGET)
     assert chosen.weight in WEIGHTS_TRIED
-    assert chosen.kept >= NDCG_KEPT
+    assert chosen.kept >= OWN_NDCG_KEPT
     for line, weight in ((0.0, max(WEIGHTS_TRIED)), (9.0, min(WEIGHTS_TRIED))):
-        monkeypatch.setattr(compare, "NDCG_KEPT", line)
+        monkeypatch.setattr(evaluate_module, "OWN_NDCG_KEPT", line)
         other = own_weight(trained, val_items, BUDGET)
         assert other.weight == weight
         assert (other.kept < chosen.kept) is (weight > chosen.weight)
+    monkeypatch.undo()
     recorded = {row.metric: row for row in chosen.metrics(trained, source="hand")}
     assert recorded["own_weight"].value == chosen.weight
     kept = recorded["own_weight_ndcg_kept"]
-    assert (kept.value, kept.params, kept.split) == (chosen.kept, {"asked": NDCG_KEPT}, "val")
+    assert (kept.value, kept.params, kept.split) == (chosen.kept, {"asked": OWN_NDCG_KEPT}, "val")
 
 
 def test_it_is_chosen_on_items_and_users_that_taught_the_policy_nothing(
