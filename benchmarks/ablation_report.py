@@ -84,10 +84,24 @@ def kept(folder: Path) -> tuple[list[dict[str, Any]], list[Row], str]:
     return list(of_runs.values()), others, before
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """A run with its numbers to six decimals, which is more than any interval here can tell."""
+    run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    shorter = [
+        {name: round(value, 6) if isinstance(value, float) else value for name, value in row.items()}
+        for row in run["rows"]
+    ]
+    return {**run, "rows": shorter}
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, separators=(",", ":"))
+
+
 def _which(run: Mapping[str, Any]) -> tuple[Any, ...]:
     """Tells a run from all others; how many products it was trained on tells one split from another.
 
-    Runs of before budgets had digests have none: they all had one budget.
+    Runs of before budgets had digests have none.
     """
     return (*(run[name] for name in ("source", "preset", "seed", "train")), run.get("budget", ""))
 
@@ -275,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--add", action="store_true", help="keep the runs that the page in --out shows")
     options = parser.parse_args(arguments)
     earlier, others, notes = kept(options.out) if options.add else ([], [], "")
-    new = [json.loads(path.read_text(encoding="utf-8")) for path in options.runs]
+    new = [_read(path) for path in options.runs]
     runs = list({_which(run): run for run in (*earlier, *new)}.values())
     sources = list(dict.fromkeys(run["source"] for run in runs))
     within = ("years", "added", "preset")
@@ -296,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if row["metric"] in KEPT and row["value"] == row["value"]  # not a number: nothing to score there
     ]
     facts = [{name: value for name, value in run.items() if name != "rows"} for run in runs]
-    atomic_write(options.out / ROWS, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    atomic_write(options.out / ROWS, "[\n" + ",\n".join(map(_line, rows)) + "\n]\n")
     atomic_write(options.out / RUNS, json.dumps(facts, indent=1) + "\n")
     return 0
 

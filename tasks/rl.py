@@ -40,7 +40,7 @@ def policy_dir(settings: Settings) -> Path:
 def rl(context: Context) -> None:
     """Train the list policy, check it, save it, and compare it with Base, MMR and random order on unseen users."""
     from fvrec.rl.artifact import save_policy
-    from fvrec.rl.evaluate import evaluate_policy, own_weight
+    from fvrec.rl.evaluate import choose_own_weight, evaluate_policy
     from fvrec.rl.train import check_trained, train_policy
     from fvrec.rl.users import SIMULATED
 
@@ -55,7 +55,7 @@ def rl(context: Context) -> None:
         resume=settings.resume / "rl",
     )
     check_trained(trained, val_items, budget=budget)
-    own = own_weight(trained, val_items, budget)
+    own = choose_own_weight(trained, val_items, budget)
     trained = trained.at(own.weight)
     save_policy(trained, context.build(policy_dir(settings)))
     shutil.rmtree(settings.resume / "rl", ignore_errors=True)

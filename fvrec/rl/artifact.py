@@ -24,7 +24,6 @@ from fvrec.rl.feedback import FeedbackConfig
 from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.reader import Reader, ReaderConfig
 from fvrec.rl.reward import RewardConfig
-from fvrec.rl.serve import PolicyRanker
 from fvrec.rl.train import TrainedPolicy
 from fvrec.schema import SCHEMA_VERSION
 
@@ -113,18 +112,6 @@ def load_policy(directory: Path, *, source: str | None = None) -> TrainedPolicy:
         description["source"],
         feed=None if feed is None else replace(feed, reader=reader),
     )
-
-
-def load_ranker(
-    directory: Path,
-    *,
-    source: str | None = None,
-    redundancy: float | None = None,
-    novelty: float | None = None,
-    swaps: int = 0,
-) -> PolicyRanker:
-    """The saved policy as a Ranker, at its own trade-off unless another is named; errors as ``load_policy``."""
-    return load_policy(directory, source=source).ranker(redundancy=redundancy, novelty=novelty, swaps=swaps)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

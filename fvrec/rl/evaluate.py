@@ -121,7 +121,7 @@ class OwnWeight:
         )
 
 
-def own_weight(trained: TrainedPolicy, val_items: ItemTable, budget: RlBudget) -> OwnWeight:
+def choose_own_weight(trained: TrainedPolicy, val_items: ItemTable, budget: RlBudget) -> OwnWeight:
     """The rule of ``default_weight`` for a policy's lists as they are shown, with the exchange behind it.
 
     On the val items that training only chose the checkpoint by, and users of their own: on those that reader and

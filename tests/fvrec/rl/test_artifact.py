@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from fvrec.errors import FvrecError
-from fvrec.rl.artifact import load_policy, load_ranker, save_policy
+from fvrec.rl.artifact import load_policy, save_policy
 from fvrec.rl.env import EnvConfig
 from fvrec.rl.feedback import FeedbackConfig
 from fvrec.rl.policy import PolicyConfig, SetNetwork
@@ -47,7 +47,7 @@ def test_a_policy_comes_back_whole(
     loaded = load_policy(tmp_path / "policies")
     assert (loaded.policy, loaded.env, loaded.seed, loaded.timesteps) == (trained.policy, trained.env, 5, 640)
     pool = request_factory([{"color": "red"}, {"color": "blue"}, {"style": "party"}], [0.3, 0.2, 0.25]).pool
-    assert load_ranker(tmp_path / "policies").rank(pool, 3).tolist() == trained.ranker().rank(pool, 3).tolist()
+    assert load_policy(tmp_path / "policies").ranker().rank(pool, 3).tolist() == trained.ranker().rank(pool, 3).tolist()
 
 
 def test_the_policy_for_feeds_comes_back_with_it_and_is_the_one_that_feeds(
@@ -97,7 +97,7 @@ def test_a_policy_of_another_catalogue_is_refused(trained: TrainedPolicy, tmp_pa
     save_policy(replace(trained, source="myntra"), tmp_path)
     assert load_policy(tmp_path, source="myntra").source == "myntra"
     with pytest.raises(FvrecError, match=r"another catalogue: .* found: 'myntra'; allowed: hm"):
-        load_ranker(tmp_path, source="hm")
+        load_policy(tmp_path, source="hm")
 
 
 @pytest.mark.parametrize("weights", ["missing", "extra", "garbage"])

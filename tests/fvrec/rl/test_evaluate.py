@@ -13,7 +13,7 @@ from fvrec.rl import evaluate as evaluate_module
 from fvrec.rl.bank import Bank
 from fvrec.rl.compare import WEIGHTS_TRIED, default_weight, hypervolume
 from fvrec.rl.env import EnvConfig, ListEnv
-from fvrec.rl.evaluate import OWN_NDCG_KEPT, RlEvaluation, evaluate, evaluate_policy, own_weight, tune_mmr
+from fvrec.rl.evaluate import OWN_NDCG_KEPT, RlEvaluation, choose_own_weight, evaluate, evaluate_policy, tune_mmr
 from fvrec.rl.items import ItemTable
 from fvrec.rl.policy import PolicyConfig, SetNetwork
 from fvrec.rl.requests import Request, RequestSampler
@@ -218,12 +218,12 @@ def test_nothing_to_evaluate_is_an_error() -> None:
 def test_a_policys_own_weight_is_the_largest_that_keeps_bases_ndcg(
     trained: TrainedPolicy, val_items: ItemTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = own_weight(trained, val_items, BUDGET)
+    chosen = choose_own_weight(trained, val_items, BUDGET)
     assert chosen.weight in WEIGHTS_TRIED
     assert chosen.kept >= OWN_NDCG_KEPT
     for line, weight in ((0.0, max(WEIGHTS_TRIED)), (9.0, min(WEIGHTS_TRIED))):
         monkeypatch.setattr(evaluate_module, "OWN_NDCG_KEPT", line)
-        other = own_weight(trained, val_items, BUDGET)
+        other = choose_own_weight(trained, val_items, BUDGET)
         assert other.weight == weight
         assert (other.kept < chosen.kept) is (weight > chosen.weight)
     monkeypatch.undo()
@@ -243,7 +243,7 @@ def test_it_is_chosen_on_items_and_users_that_taught_the_policy_nothing(
         return 0.01, {0.01: 1.0}
 
     monkeypatch.setattr(evaluate_module, "default_weight", remember)
-    own_weight(trained, val_items, BUDGET)
+    choose_own_weight(trained, val_items, BUDGET)
     learnt, _ = training_split(val_items, BUDGET, seed=trained.seed)
     offered = {item_id for request in asked for item_id in request.pool.item_ids}
     assert offered
@@ -268,7 +268,7 @@ def test_at_its_own_weight_it_loses_little_of_bases_ndcg_to_users_and_items_it_n
     budget = RlBudget(train_users=200, test_users=200, timesteps=6_000, pool_size=50)
     val_items, test_items = (make_items(300, seed=100 * seed + part, accuracy=0.65) for part in (1, 2))
     trained = train_policy(val_items, budget=budget, seed=seed)
-    own = trained.at(own_weight(trained, val_items, budget).weight)
+    own = trained.at(choose_own_weight(trained, val_items, budget).weight)
     users = sample_population(test_items, n=200, split="test", seed=seed).users
     requests = RequestSampler(test_items, users, 50).of_every_user(seed=seed)
     base, shown = (
