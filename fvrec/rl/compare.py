@@ -29,7 +29,7 @@ SWEPT_WEIGHTS = (0.0, 0.01, 0.03, 0.08, 0.12, 0.17, 0.23, 0.3, 0.45, 0.6)
 WEIGHTS_TRIED = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08)
 """Lambda = mu, of which one becomes a policy's own."""
 NDCG_KEPT = 0.99
-"""Share of Base's NDCG that a policy must keep on the val that it was trained on; on test it may lose .02."""
+"""Share of Base's NDCG that a policy must keep on val at its own lambda = mu; on test it may lose .02."""
 HYPERVOLUME_BELOW = 0.1
 """The reference point lies so far below Base's NDCG, at ILD 0."""
 
@@ -134,9 +134,9 @@ def at_weights(ranker: PolicyRanker, weight: float) -> PolicyRanker:
 
 
 def default_weight(
-    policy: PolicyRanker, requests: Sequence[Request], read: Bank, plain: Bank, k: int, share: float = NDCG_KEPT
+    policy: PolicyRanker, requests: Sequence[Request], read: Bank, plain: Bank, k: int
 ) -> tuple[float, dict[float, float]]:
-    """The largest lambda = mu tried at which the policy keeps ``share`` of Base's NDCG; else the smallest.
+    """The largest lambda = mu tried at which the policy keeps ``NDCG_KEPT`` of Base's NDCG; else the smallest.
 
     requests: of val. read, plain: their bank with the policy's reader, and without one. Also the share kept at each.
     FvrecError where Base's NDCG is 0: nothing in the pools is relevant to anybody.
@@ -149,7 +149,7 @@ def default_weight(
     if base <= 0:
         raise FvrecError("no weight can be chosen: nothing is relevant to these users", found=f"NDCG {base}")
     kept = {weight: ndcg(at_weights(policy, weight).rank_bank(read, k)) / base for weight in WEIGHTS_TRIED}
-    return max((weight for weight, found in kept.items() if found >= share), default=WEIGHTS_TRIED[0]), kept
+    return max((weight for weight, share in kept.items() if share >= NDCG_KEPT), default=WEIGHTS_TRIED[0]), kept
 
 
 def without_truth(bank: Bank) -> Bank:

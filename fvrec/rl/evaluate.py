@@ -17,7 +17,7 @@ from fvrec.rerank.diversify import BaseRank, Mmr
 from fvrec.rerank.pool import Ranker
 from fvrec.rl.bank import Bank
 from fvrec.rl.baselines import BankRanker, search_lists
-from fvrec.rl.compare import DIVERSIFIERS, TRADE_OFFS, default_weight, diversifier
+from fvrec.rl.compare import DIVERSIFIERS, NDCG_KEPT, TRADE_OFFS, default_weight, diversifier
 from fvrec.rl.items import ItemTable
 from fvrec.rl.reader import Reader
 from fvrec.rl.requests import Request, RequestSampler
@@ -31,11 +31,6 @@ from fvrec.rl.users import Population, sample_population
 from fvrec.stats import Interval, bootstrap_mean, bootstrap_ratio, holm, paired_difference, paired_p_value
 
 RANKINGS_KEPT = 10
-OWN_NDCG_KEPT = 0.985
-"""Share of Base's NDCG that the policy must keep on held-out val at the weight it is shown at.
-
-It may lose .02 (docs/results/rl.md); the rest is a margin for chance: draws of 200 users gave shares .003 apart.
-"""
 _OWN_CROWD = 3
 """Times ``budget.test_users``: so many users choose the weight."""
 _OWN_SEED = 104_729
@@ -103,21 +98,21 @@ def evaluate_policy(
 class OwnWeight:
     """The lambda = mu that a policy is shown at, and the share of Base's NDCG that its lists keep there on val.
 
-    ``kept`` is below ``OWN_NDCG_KEPT`` where no weight tried keeps that much: then the weight is the smallest tried.
+    ``kept`` is below ``NDCG_KEPT`` where no weight tried keeps that much: then the weight is the smallest tried.
     """
 
     weight: float
     kept: float
 
     def metrics(self, trained: TrainedPolicy, *, source: str = "", preset: str = "") -> tuple[Metric, Metric]:
-        """``own_weight`` and ``own_weight_ndcg_kept`` (``params: {"asked": OWN_NDCG_KEPT}``), for the warehouse."""
+        """``own_weight`` and ``own_weight_ndcg_kept`` (``params: {"asked": NDCG_KEPT}``), for the warehouse."""
         common: dict[str, Any] = {
             "stage": "rl", "source": source, "split": "val", "preset": preset, "seed": trained.seed,
             "k": trained.env.list_length, "strategy": "rl_swap",
         }  # fmt: skip
         return (
             Metric(metric="own_weight", value=self.weight, **common),
-            Metric(metric="own_weight_ndcg_kept", value=self.kept, params={"asked": OWN_NDCG_KEPT}, **common),
+            Metric(metric="own_weight_ndcg_kept", value=self.kept, params={"asked": NDCG_KEPT}, **common),
         )
 
 
@@ -133,7 +128,7 @@ def choose_own_weight(trained: TrainedPolicy, val_items: ItemTable, budget: RlBu
     requests = _requests(held, users, budget, seed)
     read, plain = Bank.of(requests, trained.reader), Bank.of(requests)
     shown, k = trained.ranker(swaps=SWAPS), trained.env.list_length
-    weight, kept = default_weight(shown, requests, read, plain, k, OWN_NDCG_KEPT)
+    weight, kept = default_weight(shown, requests, read, plain, k)
     return OwnWeight(weight, kept[weight])
 
 
