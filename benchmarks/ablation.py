@@ -7,7 +7,9 @@ image -> title, each of the two others on all three input variants; every model 
 test (once). The anchors: an MLP on the same frozen features, and TF-IDF with a logistic regression on the title.
 ``--extra``: an ``items.jsonl`` of another catalogue of the same shop; its products that are no relatives of a held-out
 one join the train split. ``--years``: the public protocol instead, the 20 most frequent article types, trained on even
-years and tested on odd ones. ``--only features`` fills the cache (``--features``) and stops, so that runs can share it.
+years and tested on odd ones. ``--tune DIR`` fits the tower's last blocks to the train split's labels first, or takes
+the tower that lies there, if it was tuned on this split. ``--only features`` fills the cache (``--features``) and
+stops, so that runs can share it.
 
 OUT holds the run's facts (split digest, seconds, device) and ``rows``, each a row of ``metrics``. Predictions of val
 and test go to OUT with the suffix ``.predictions.jsonl.gz``.
@@ -30,8 +32,9 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.ablation_data import Split3, read_split, subcategory_of
-from fvrec.artifacts import atomic_write
-from fvrec.config import Preset, get_preset
+from fvrec.artifacts import atomic_write, remove, staged
+from fvrec.config import Preset, TowerTuning, get_preset
+from fvrec.errors import FvrecError
 from fvrec.evaluation import compare_modes, evaluate
 from fvrec.evaluation.anchors import pooled_vectors, probe, title_words
 from fvrec.evaluation.extraction import Evaluation
@@ -48,6 +51,7 @@ from fvrec.vlm.plan import Method, TrainingPlan, device_kind
 from fvrec.vlm.samples import Sample, caption_sample, extraction_sample, sft_samples
 from fvrec.vlm.temperature import fit
 from fvrec.vlm.tokenizer import IMAGE_TOKEN, load_tokenizer, save_tokenizer, token_id, train_tokenizer
+from fvrec.vlm.tower_tuning import LabelledPhotos, train_digest, tune_tower, tuned_on
 from fvrec.vlm.towers import load_tower
 from fvrec.vlm.train import run_training
 
@@ -252,6 +256,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--budget", type=json.loads, default={}, help='JSON over the training budget: {"lora_epochs": 1}'
     )
     parser.add_argument("--pool", type=int, help="side of the square of image tokens that are averaged into one")
+    parser.add_argument("--tune", type=Path, metavar="DIR", help="a tower tuned on the train split; made if not there")
+    parser.add_argument("--tuning", type=json.loads, default={}, help='JSON over how: {"epochs": 4}')
     parser.add_argument("--limit", type=int, help="so many train items, for a trial")
     parser.add_argument("--methods", nargs="+", default=list(STEPS), choices=STEPS)
     parser.add_argument("--only", choices=("features",))
@@ -267,23 +273,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = read_split(options.items, options.extra, years=options.years)
     if options.limit:
         parts = replace(parts, train=parts.train[: options.limit])
-    cache = FeatureCache(options.features or options.work / "features", load_tower(preset.tower, pool=preset.pool))
+    source = parts.test[0].source
+    fields = ("category",) if options.years else _supervised(source)
+    started = time.perf_counter()
+    if options.tune:
+        preset = preset.tuned(TowerTuning(**options.tuning))
+        _tune(preset, LabelledPhotos(parts.train, parts.val, options.root, fields), options.seed, options.tune)
+    tuned = time.perf_counter() - started
+    tower = load_tower(preset.tower_name, pool=preset.pool, weights=options.tune)
+    cache = FeatureCache(options.features or options.work / "features", tower)
     started = time.perf_counter()
     _ensure(cache, options.root, parts, preset.training.views)
     encoded = time.perf_counter() - started
     if options.only:
-        print(f"{preset.tower}: {encoded:.0f} s for photos and views", flush=True)
+        print(f"{preset.tower_name}: {encoded:.0f} s for photos and views", flush=True)
         return 0
-    source = parts.test[0].source
-    fields = ("category",) if options.years else _supervised(source)
     run = Run(preset, parts, cache, options.work, options.seed, source, fields)
     rows, kept, seconds = ablate(run, options.methods)
-    budget_digest = hashlib.sha256(json.dumps(asdict(preset.training), sort_keys=True).encode()).hexdigest()[:8]
+    spent = asdict(preset.training) | ({"tuning": asdict(preset.tuning)} if preset.tuning else {})
+    budget_digest = hashlib.sha256(json.dumps(spent, sort_keys=True).encode()).hexdigest()[:8]
     facts: dict[str, Any] = {
         "source": source, "preset": preset.name, "seed": options.seed, "device": device_kind(), "years": options.years,
         "train": len(parts.train), "added": parts.added, "val": len(parts.val), "test": len(parts.test),
-        "split_sha256": parts.digest, "tower": preset.tower, "pool": preset.pool, "image_tokens": cache.tower.tokens,
-        "training": asdict(preset.training), "budget": budget_digest, "seconds": {"features": encoded, **seconds},
+        "split_sha256": parts.digest, "tower": preset.tower_name, "pool": preset.pool,
+        "image_tokens": cache.tower.tokens,
+        "training": spent, "budget": budget_digest,
+        "seconds": {**({"tuning": tuned} if preset.tuning else {}), "features": encoded, **seconds},
     }  # fmt: skip
     told = {"train": len(parts.train), "budget": budget_digest}
     marked = [replace(row, preset=preset.name, params={**row.params, **told}) for row in rows]
@@ -294,6 +309,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if one.mode == "constrained" or one.model == "base":
                     file.write(json.dumps({"split": split, **asdict(one)}, ensure_ascii=False) + "\n")
     return 0
+
+
+def _tune(preset: Preset, photos: LabelledPhotos, seed: int, folder: Path) -> None:
+    """The tuned tower in ``folder``, made when it is not there. FvrecError when it has learned from other photos."""
+    if not folder.exists():
+        if preset.tuning is None:
+            raise FvrecError("nothing says how to tune the tower")
+        work = folder.with_name(f"{folder.name}.work")
+        with staged(folder) as built:
+            tune_tower(
+                preset.tower, photos, preset.tuning, seed=seed, output=built, work=work,
+                progress=partial(tqdm, desc="tune", disable=None), log=lambda epoch: print(epoch, flush=True),
+            )  # fmt: skip
+        remove(work)
+    if tuned_on(folder) != train_digest(photos.train):
+        raise FvrecError("the tower was tuned on another train split", where=folder)
 
 
 def _supervised(source: str) -> tuple[str, ...]:

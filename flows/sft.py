@@ -8,12 +8,14 @@ from fvrec.config import Settings
 from tasks import sft as training
 from tasks.sft_data import sft_data
 from tasks.stage import StageResult
+from tasks.tower import tower
 
 
 @story("sft")
 def sft(settings: Settings) -> list[StageResult]:
-    """Make the SFT data and train the three models: E0 (pretrain), E1 (sft), E2 (lora)."""
-    stages = (sft_data, training.features, training.pretrain, training.sft, training.lora)
+    """Make the SFT data, tune the tower where asked, train the three models: E0 (pretrain), E1 (sft), E2 (lora)."""
+    tuning = (tower,) if settings.budget.tuning else ()
+    stages = (sft_data, *tuning, training.features, training.pretrain, training.sft, training.lora)
     return [stage(settings) for stage in stages]
 
 

@@ -21,6 +21,10 @@ DRAWN = "embedded"
 """The source whose photos are made here: no folder of the user's is needed for it."""
 FETCHED = ".fetched"
 """Folder below the raw folder that holds pictures from URLs."""
+TUNABLE = ("lite0", "lite2")
+"""Towers whose last blocks can be fitted to a catalogue."""
+TUNED = "-tuned"
+"""What the name of a tower ends with that was."""
 STRATEGIES = ("base_rank", "mmr", "rl")
 
 
@@ -70,6 +74,25 @@ class TrainingBudget:
 
 
 @dataclass(frozen=True)
+class TowerTuning:
+    """How the last blocks of a Lite tower are fitted to the train split's labels (``fvrec/vlm/tower_tuning.py``).
+
+    blocks: so many of the last learn, with the head; those below stay ImageNet's. views: as in ``TrainingBudget``.
+    dropout: of the pooled features before the fields' heads. drop_connect: of whole blocks (stochastic depth).
+    """
+
+    epochs: int = 7
+    blocks: int = 5
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.05
+    dropout: float = 0.2
+    drop_connect: float = 0.1
+    views: tuple[str, ...] = ("flip", "crop0")
+
+
+@dataclass(frozen=True)
 class RlBudget:
     """Size of the list-level simulation. Pools hold ``pool_size`` candidates, lists ``list_length`` items.
 
@@ -99,12 +122,27 @@ class Preset:
     tower: str = "lite0"
     pool: int = 1
     """Side of the square of neighbouring image tokens that are averaged into one."""
+    tuning: TowerTuning | None = None
+    """How the tower is fitted to the catalogue before it is frozen; None: it stays as it was published."""
     published: str = ""
     """Whose weights training starts from (``fvrec weights fetch`` gets them); empty: random weights."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dict, for manifests and ``runs.config``."""
         return asdict(self)
+
+    def tuned(self, plan: TowerTuning | None = None) -> Preset:
+        """The same with a tower that is tuned first, by ``plan`` or as the preset says. FvrecError if it cannot be."""
+        if self.tower not in TUNABLE:
+            raise FvrecError(
+                "this tower cannot be tuned", where=f"preset {self.name}", found=self.tower, allowed=TUNABLE
+            )
+        return replace(self, tuning=plan or self.tuning or TowerTuning())
+
+    @property
+    def tower_name(self) -> str:
+        """The tower that features come from: a tuned one has a name and weights of its own."""
+        return self.tower if self.tuning is None else f"{self.tower}{TUNED}"
 
 
 _TINY = Preset(
@@ -250,6 +288,10 @@ class Settings(BaseSettings):
         ge=1,
         description="Side of the square of neighbouring image tokens that are averaged into one; empty: as the preset.",
     )
+    tune_tower: bool | None = Field(
+        default=None,
+        description="Fit the tower's last blocks to the train split's labels first; empty: as the preset.",
+    )
     processes: int = Field(default=1, ge=1, description="Processes that train together, by torchrun.")
     runner: str = Field(
         default="local",
@@ -260,9 +302,13 @@ class Settings(BaseSettings):
 
     @property
     def budget(self) -> Preset:
-        """The row of the preset table, with the image tokens that were asked for."""
+        """The row of the preset table, with the image tokens and the tuning that were asked for."""
         preset = get_preset(self.preset)
-        return preset if self.pool is None else replace(preset, pool=self.pool)
+        if self.pool is not None:
+            preset = replace(preset, pool=self.pool)
+        if self.tune_tower is None:
+            return preset
+        return preset.tuned() if self.tune_tower else replace(preset, tuning=None)
 
     @property
     def data(self) -> Path:
@@ -318,6 +364,8 @@ class Settings(BaseSettings):
 
     def tower_weights(self, tower: str) -> Path | None:
         """Folder that a tower's weights are in; None for one whose weights come in a package."""
+        if tower.endswith(TUNED):
+            return self.models / "tower"
         owner = {"clip": "minimind-v", "siglip2": "minimind-3v"}.get(tower)
         return None if owner is None else self.weights_of(owner)
 

@@ -77,8 +77,12 @@ def _command(data: ReportData) -> str:
     if data.source != DRAWN:
         options["raw"] = f"data/raw/{data.source}"
     given = (f"--{name} {value}" for name, value in options.items() if value is not None)
+    preset = get_preset(data.preset)
     pool = next((run.config.get("pool") for run in data.runs if run.stage == "features"), None)
-    variables = [f"FVREC_POOL={pool}"] if pool not in (None, get_preset(data.preset).pool) else []
+    tuned = any(run.stage == "tower" for run in data.runs)
+    variables = [f"FVREC_POOL={pool}"] if pool not in (None, preset.pool) else []
+    if tuned != (preset.tuning is not None):
+        variables.append(f"FVREC_TUNE_TOWER={int(tuned)}")
     return " ".join([*variables, "fvrec run", *given])
 
 

@@ -23,7 +23,7 @@ from warehouse.read import Warehouse
 from warehouse.upgrade import VIEWS
 
 REPORTED = (
-    *("ingest", "sft_data", "features", "pretrain", "sft", "lora"),
+    *("ingest", "sft_data", "tower", "features", "pretrain", "sft", "lora"),
     *(f"extract_{model}" for model in EXTRACTION_MODELS),
     *("rerank", "rl"),
 )
@@ -60,6 +60,8 @@ def collected_runs(settings: Settings) -> dict[str, Run]:
     warehouse = Warehouse(settings.database)
     found = [warehouse.latest_run(name, settings.source, settings.preset) for name in REPORTED]
     runs = {run.stage: run for run in found if run is not None}
+    if not settings.budget.tuning:
+        runs.pop("tower", None)  # of an earlier run: nothing here was made with it
     if "ingest" not in runs:
         raise FvrecError(
             "nothing to report on: run `fvrec run` first",

@@ -19,6 +19,7 @@ from tasks.places import ITEM_RELATIONS, base_dir, feature_dir, sft_file, tokeni
 from tasks.progress import bar
 from tasks.shards import runner_of
 from tasks.stage import stage
+from tasks.tower import tuned_digest
 from tasks.training import train
 from warehouse import write
 
@@ -41,7 +42,7 @@ def tower_of(settings: Settings) -> Tower:
     from fvrec.vlm.towers import load_tower
 
     budget = settings.budget
-    return load_tower(budget.tower, pool=budget.pool, weights=settings.tower_weights(budget.tower))
+    return load_tower(budget.tower_name, pool=budget.pool, weights=settings.tower_weights(budget.tower_name))
 
 
 def open_features(context: Context, views: Sequence[str] = ()) -> FeatureCache:
@@ -61,9 +62,9 @@ def tower_files(settings: Settings, tower: Tower) -> TowerFiles:
     """Where a worker finds this tower."""
     from fvrec.vlm.encoding import TowerFiles
 
-    weights = settings.tower_weights(settings.budget.tower)
+    weights = settings.tower_weights(settings.budget.tower_name)
     place = None if weights is None else weights.absolute()
-    return TowerFiles(settings.budget.tower, settings.budget.pool, place, tower.digest)
+    return TowerFiles(settings.budget.tower_name, settings.budget.pool, place, tower.digest)
 
 
 def _encode(
@@ -89,11 +90,11 @@ def _published_dir(settings: Settings) -> Path:
     return convert_smollm2(directory) if name == "smollm2" else directory
 
 
-def _published_digest(settings: Settings) -> Mapping[str, str]:
-    """Digest of the published weights that a run starts from: others make the stages run again."""
-    if not settings.budget.published:
-        return {}
-    return {f"weights:{settings.budget.published}": digest_tree(_published_dir(settings))}
+def _weights_digest(settings: Settings) -> Mapping[str, str]:
+    """Digests of the published weights and of the tuned tower that a run starts from: others make it run again."""
+    name = settings.budget.published
+    published = {f"weights:{name}": digest_tree(_published_dir(settings))} if name else {}
+    return {**published, **tuned_digest(settings)}
 
 
 @stage(
@@ -101,13 +102,13 @@ def _published_digest(settings: Settings) -> Mapping[str, str]:
     flow="sft",
     outputs=lambda settings: [tokenizer_dir(settings)],
     config=lambda settings: {
-        "tower": settings.budget.tower,
+        "tower": settings.budget.tower_name,
         "pool": settings.budget.pool,
         "vocabulary": settings.budget.llm.bpe_vocabulary,
         "published": settings.budget.published,
     },
     needs={"ingest": ITEM_RELATIONS},
-    external=_published_digest,
+    external=_weights_digest,
     source_relations=("embeddings",),
 )
 def features(context: Context) -> None:
@@ -126,7 +127,7 @@ def features(context: Context) -> None:
     cache = open_features(context)
     vectors = cache.embeddings([item.image_sha256 for item in items])
     _check_vectors(vectors, settings.seed)
-    name = settings.budget.tower
+    name = settings.budget.tower_name
     rows = (Embedding(item.item_id, name, tuple(map(float, row))) for item, row in zip(items, vectors, strict=True))
     write.save_embeddings(context.database, settings.source, rows)
     context.save_metrics(
@@ -144,7 +145,7 @@ def _training_config(method: Method) -> Callable[[Settings], Mapping[str, Any]]:
             **own,
             "max_length": settings.budget.max_length,
             "llm": asdict(settings.budget.llm),
-            "tower": settings.budget.tower,
+            "tower": settings.budget.tower_name,
             "pool": settings.budget.pool,
             "published": settings.budget.published,
             "seed": settings.seed,
@@ -163,7 +164,7 @@ def _concerns(name: str, method: str) -> bool:
     outputs=lambda settings: [base_dir(settings)],
     config=_training_config("pretrain"),
     needs={"ingest": ITEM_RELATIONS, "features": (_TOKENIZER,)},
-    external=_published_digest,
+    external=_weights_digest,
 )
 def pretrain(context: Context) -> None:
     """The base model, E0: image -> title from random weights, or a published model."""

@@ -137,9 +137,9 @@ def _train_apart(
         outcome=str(files / "outcome.json"),
         val=str(files / "val.jsonl"),
         work=str(work),
-        tower=settings.budget.tower,
+        tower=settings.budget.tower_name,
         pool=settings.budget.pool,
-        tower_weights=str(settings.tower_weights(settings.budget.tower) or ""),
+        tower_weights=str(settings.tower_weights(settings.budget.tower_name) or ""),
         show_progress=visible(),
     )
     outcome = launch(job, files / "job.json", processes=settings.processes)
@@ -178,7 +178,7 @@ def describe_plans(settings: Settings) -> str:
     plans = [training_plan(settings, method).as_dict() for method in ("pretrain", "sft", "lora")]
     head = (
         f"# Training configuration\n\nPreset `{settings.preset}`, max_length {settings.budget.max_length}, "
-        f"tower {settings.budget.tower}, device {device_kind()}, {machine_precision()}, "
+        f"tower {settings.budget.tower_name}, device {device_kind()}, {machine_precision()}, "
         f"{settings.processes} process(es).\n"
     )
     sections = (

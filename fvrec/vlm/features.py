@@ -41,6 +41,23 @@ def photo_of(key: str) -> str:
     return key.partition(_VIEW_MARK)[0]
 
 
+def photo_pixels(key: str, images: Mapping[str, Path], size: int) -> NDArray[np.uint8]:
+    """``[size, size, 3]``: the photo or view that a key names. FvrecError when it cannot be read or is another one.
+
+    Hash and decode the same bytes: what is made of them is of the photo with that hash.
+    """
+    sha256, _, view = key.partition(_VIEW_MARK)
+    file = images[sha256]
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise FvrecError(f"photo cannot be read ({error.strerror}): run fvrec run", where=file) from error
+    found = digest_bytes(data)
+    if found != sha256:
+        raise FvrecError("photo changed since ingest: run fvrec run", where=file, found=found, allowed=sha256)
+    return load_pixels(io.BytesIO(data), size, where=file, view=view_of(sha256, view))
+
+
 class FeatureCache:
     """Features of one tower, addressed by the SHA-256 of the image file."""
 
@@ -79,9 +96,10 @@ class FeatureCache:
     ) -> None:
         """Make these shards of the photos and views of the keys; raises as ``ensure`` does."""
         buffer: list[NDArray[np.float16]] = []
+        size = self.tower.image_size
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for shard, batch, last_of_shard in progress(list(_batched(shards))):
-                pixels = np.stack(list(pool.map(lambda key: self._pixels(key, images), batch)))
+                pixels = np.stack(list(pool.map(lambda key: photo_pixels(key, images, size), batch)))
                 buffer.append(self.tower.encode(pixels))
                 if last_of_shard:
                     self._write_shard(shard, list(shards[shard]), np.concatenate(buffer))
@@ -109,19 +127,6 @@ class FeatureCache:
         """``[B, D]`` item embeddings, see ``pooled``."""
         chunks = [pooled(self.rows(sha256s[i : i + 256]), self.tower) for i in range(0, len(sha256s), 256)]
         return np.concatenate(chunks) if chunks else np.empty((0, self.tower.streams[0]), dtype=np.float32)
-
-    def _pixels(self, key: str, images: Mapping[str, Path]) -> NDArray[np.uint8]:
-        """Hash and decode the same bytes: what is stored under a hash is the features of that photo."""
-        sha256, _, view = key.partition(_VIEW_MARK)
-        file = images[sha256]
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise FvrecError(f"photo cannot be read ({error.strerror}): run fvrec run", where=file) from error
-        found = digest_bytes(data)
-        if found != sha256:
-            raise FvrecError("photo changed since ingest: run fvrec run", where=file, found=found, allowed=sha256)
-        return load_pixels(io.BytesIO(data), self.tower.image_size, where=file, view=view_of(sha256, view))
 
     def _write_shard(self, shard: Path, names: list[str], rows: NDArray[np.float16]) -> None:
         with staged(shard) as temporary, temporary.open("wb") as file:

