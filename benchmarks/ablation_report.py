@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,9 @@ KEPT = (
     "field_f1",
     "majority_share",
     "accuracy_difference",
-    "ece",
-    "ece_perfect",
-    "ece_accepted",
-    "brier",
-    "accuracy_at_coverage",
 )
+OF_E2 = ("ece", "ece_perfect", "ece_accepted", "brier", "accuracy_at_coverage")
+"""What is said of confidences: kept of the model whose confidences are used."""
 COLUMNS = (
     "source",
     "split",
@@ -94,6 +92,11 @@ def _read(path: Path) -> dict[str, Any]:
     return {**run, "rows": shorter}
 
 
+def _is_kept(row: Row) -> bool:
+    wanted = row["metric"] in KEPT or (row["metric"] in OF_E2 and row["model"] == "lora")
+    return wanted and not math.isnan(row["value"])  # not a number: nothing to score there
+
+
 def _line(row: Row) -> str:
     return json.dumps(row, separators=(",", ":"))
 
@@ -115,7 +118,8 @@ def _seeds(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for (source, preset, *_), some in alike.items():
         if len(some) < 2:
             continue
-        yield f"\n## {source}, preset `{preset}`: seeds {', '.join(str(run['seed']) for run in some)} together\n"
+        seeds = ", ".join(str(run["seed"]) for run in some)
+        yield f"\n## {source}, preset `{preset}`{_tuned(some[0])}: seeds {seeds} together\n"
         yield "Mean over the seeds, in brackets the lowest and the highest; constrained.\n"
         yield from _table(
             ("model", *(f"micro-F1, {inputs}" for inputs in INPUTS)),
@@ -140,6 +144,10 @@ def _seeds(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
 
 
+def _tuned(run: Mapping[str, Any]) -> str:
+    return " with a tuned tower" if run["training"].get("tuning") else ""
+
+
 def _over(runs: Sequence[Mapping[str, Any]], metric: str, model: str, inputs: str, field: str = "") -> str:
     found = [_row(run["rows"], metric, model, inputs, "constrained", field) for run in runs]
     values = [row["value"] for row in found if row is not None]
@@ -160,7 +168,7 @@ def _gains(runs: Sequence[Mapping[str, Any]], field: str) -> tuple[str, str]:
 def _run(run: Mapping[str, Any]) -> Iterator[str]:
     rows = run["rows"]
     what = "public protocol by years" if run["years"] else "split by group"
-    yield f"\n## {run['source']}, preset `{run['preset']}`, seed {run['seed']} ({what})\n"
+    yield f"\n## {run['source']}, preset `{run['preset']}`{_tuned(run)}, seed {run['seed']} ({what})\n"
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in run["seconds"].items())
     budget = {name: value for name, value in run["training"].items() if value not in (None, 0, 0.0, [], False)}
     sizes = f"train {run['train']} products ({run['added']} added), val {run['val']}, test {run['test']}"
@@ -307,7 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [
         {name: row[name] for name in COLUMNS}
         for row in (*(row for run in runs for row in run["rows"]), *others)
-        if row["metric"] in KEPT and row["value"] == row["value"]  # not a number: nothing to score there
+        if _is_kept(row)
     ]
     facts = [{name: value for name, value in run.items() if name != "rows"} for run in runs]
     atomic_write(options.out / ROWS, "[\n" + ",\n".join(map(_line, rows)) + "\n]\n")

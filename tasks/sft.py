@@ -129,7 +129,7 @@ def features(context: Context) -> None:
     _check_vectors(vectors, settings.seed)
     name = settings.budget.tower_name
     rows = (Embedding(item.item_id, name, tuple(map(float, row))) for item, row in zip(items, vectors, strict=True))
-    write.save_embeddings(context.database, settings.source, rows)
+    write.save_embeddings(context.database, settings.source, rows, alone=True)
     context.save_metrics(
         [
             Metric(stage="features", metric="vocabulary", value=len(tokenizer), n=len(texts)),

@@ -170,13 +170,15 @@ def save_users(
         insert_rows(connection, "interactions", to_table(connection, "interactions", purchases))
 
 
-def save_embeddings(path: Path, source: str, embeddings: Iterable[Embedding]) -> None:
+def save_embeddings(path: Path, source: str, embeddings: Iterable[Embedding], *, alone: bool = False) -> None:
     """Replace the source's vectors of every model that occurs in ``embeddings``; a generator is read piece by piece.
 
-    FvrecError when an item has two vectors under one model, or vectors of one model differ in length or are not
-    finite.
+    alone: its vectors of all other models go, too: items and pictures are compared in one space. FvrecError when an
+    item has two vectors under one model, or vectors of one model differ in length or are not finite.
     """
     with writing(path) as connection:
+        if alone:
+            delete_rows(connection, "embeddings", source=source)
         insert_vectors(connection, source, embeddings)
 
 

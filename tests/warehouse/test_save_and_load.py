@@ -217,6 +217,17 @@ def test_embeddings_come_in_the_order_asked_for(live: Path) -> None:
         store.embeddings(["i0"], "no such model")
 
 
+def test_vectors_may_be_the_only_ones_of_their_source(live: Path) -> None:
+    write.save_embeddings(live, "shop", [Embedding("a", "old", (5.0,))])
+    write.save_embeddings(live, "other", [Embedding("a", "old", (6.0,))])
+    with pytest.raises(FvrecError, match="not finite"):
+        write.save_embeddings(live, "shop", [Embedding("a", "new", (float("nan"),))], alone=True)
+    assert Warehouse(live).embedding_models("shop") == ["old"]
+    write.save_embeddings(live, "shop", [Embedding("a", "new", (7.0, 8.0))], alone=True)
+    assert Warehouse(live).embedding_models("shop") == ["new"]
+    assert Warehouse(live).embedding_models("other") == ["old"]
+
+
 @pytest.mark.parametrize(
     ("embeddings", "message"),
     [
