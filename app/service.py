@@ -220,14 +220,7 @@ class DemoService:
 
     def _tower_of(self, source: str) -> Tower:
         """The tower that the source's item vectors were made with. FvrecError without vectors, or with two kinds."""
-        models = self._warehouse.embedding_models(source)
-        if len(models) != 1:
-            raise FvrecError(
-                "a reference picture needs one kind of picture vectors: `fvrec run` makes them",
-                where=f"source {source}",
-                found=models,
-            )
-        return self._tower(models[0])
+        return self._tower(self._warehouse.embedding_model(source))
 
     def _tower(self, name: str) -> Tower:
         from fvrec.vlm.towers import load_tower

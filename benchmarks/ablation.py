@@ -51,7 +51,7 @@ from fvrec.vlm.plan import Method, TrainingPlan, device_kind
 from fvrec.vlm.samples import Sample, caption_sample, extraction_sample, sft_samples
 from fvrec.vlm.temperature import fit
 from fvrec.vlm.tokenizer import IMAGE_TOKEN, load_tokenizer, save_tokenizer, token_id, train_tokenizer
-from fvrec.vlm.tower_tuning import LabelledPhotos, train_digest, tune_tower, tuned_on
+from fvrec.vlm.tower_tuning import LabelledPhotos, described, read_description, tune_tower
 from fvrec.vlm.towers import load_tower
 from fvrec.vlm.train import run_training
 
@@ -275,10 +275,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parts = replace(parts, train=parts.train[: options.limit])
     source = parts.test[0].source
     fields = ("category",) if options.years else _supervised(source)
+    tower_seed = None
     started = time.perf_counter()
     if options.tune:
         preset = preset.tuned(TowerTuning(**options.tuning))
-        _tune(preset, LabelledPhotos(parts.train, parts.val, options.root, fields), options.seed, options.tune)
+        tower_seed = _tune(
+            preset, LabelledPhotos(parts.train, parts.val, options.root, fields), options.seed, options.tune
+        )
     tuned = time.perf_counter() - started
     tower = load_tower(preset.tower_name, pool=preset.pool, weights=options.tune)
     cache = FeatureCache(options.features or options.work / "features", tower)
@@ -295,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts: dict[str, Any] = {
         "source": source, "preset": preset.name, "seed": options.seed, "device": device_kind(), "years": options.years,
         "train": len(parts.train), "added": parts.added, "val": len(parts.val), "test": len(parts.test),
-        "split_sha256": parts.digest, "tower": preset.tower_name, "pool": preset.pool,
+        "split_sha256": parts.digest, "tower": preset.tower_name, "tower_seed": tower_seed, "pool": preset.pool,
         "image_tokens": cache.tower.tokens,
         "training": spent, "budget": budget_digest,
         "seconds": {**({"tuning": tuned} if preset.tuning else {}), "features": encoded, **seconds},
@@ -311,20 +314,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _tune(preset: Preset, photos: LabelledPhotos, seed: int, folder: Path) -> None:
-    """The tuned tower in ``folder``, made when it is not there. FvrecError when it has learned from other photos."""
+def _tune(preset: Preset, photos: LabelledPhotos, seed: int, folder: Path) -> int:
+    """The tuned tower in ``folder``, made when it is not there; its seed. FvrecError when it is another one's."""
+    if preset.tuning is None:
+        raise FvrecError("nothing says how to tune the tower")
     if not folder.exists():
-        if preset.tuning is None:
-            raise FvrecError("nothing says how to tune the tower")
         work = folder.with_name(f"{folder.name}.work")
         with staged(folder) as built:
             tune_tower(
                 preset.tower, photos, preset.tuning, seed=seed, output=built, work=work,
-                progress=partial(tqdm, desc="tune", disable=None), log=lambda epoch: print(epoch, flush=True),
+                progress=partial(tqdm, desc="tune", disable=None), log=lambda epochs: print(epochs[-1], flush=True),
             )  # fmt: skip
         remove(work)
-    if tuned_on(folder) != train_digest(photos.train):
-        raise FvrecError("the tower was tuned on another train split", where=folder)
+    wanted, found = described(preset.tower, photos, preset.tuning, seed), read_description(folder)
+    other = sorted(name for name in wanted if name != "seed" and wanted[name] != found.get(name))
+    if other:
+        raise FvrecError("the tower was tuned on other photos or by another plan", where=folder, found=other)
+    return int(found["seed"])
 
 
 def _supervised(source: str) -> tuple[str, ...]:

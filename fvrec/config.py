@@ -141,7 +141,7 @@ class Preset:
 
     @property
     def tower_name(self) -> str:
-        """The tower that features come from: a tuned one has a name and weights of its own."""
+        """The tower that features come from, as ``load_tower`` takes it."""
         return self.tower if self.tuning is None else f"{self.tower}{TUNED}"
 
 
@@ -258,7 +258,7 @@ def get_preset(name: str) -> Preset:
 class Settings(BaseSettings):
     """What a run needs to know. ``root`` moves every place below it at once."""
 
-    model_config = SettingsConfigDict(env_prefix="FVREC_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FVREC_", env_ignore_empty=True, frozen=True)
 
     root: Path = Field(default=Path(), description="Folder for everything that is made.")
     source: str = Field(
@@ -364,7 +364,7 @@ class Settings(BaseSettings):
 
     def tower_weights(self, tower: str) -> Path | None:
         """Folder that a tower's weights are in; None for one whose weights come in a package."""
-        if tower.endswith(TUNED):
+        if TUNED in tower:
             return self.models / "tower"
         owner = {"clip": "minimind-v", "siglip2": "minimind-3v"}.get(tower)
         return None if owner is None else self.weights_of(owner)

@@ -121,10 +121,15 @@ def extraction_compare(data: ReportData) -> str:
         sliced=_by_variant([row for row in plain if row.slice], ("metric", "field", "slice")),
         modes=pivot(choose(rows, "accuracy_difference"), row=("inputs", "field"), column="model"),
         confidence=confidence_tables([row for row in rows if row.split == "test" or row.metric == "temperature"]),
-        training=pivot(data.of_stage("features", "pretrain", "sft", "lora"), row="metric", column="stage"),
+        training=pivot(training_rows(data), row="metric", column="stage"),
         confusions=_worst(data.confusions),
         cases={model: spread(found, COMPARED_CASES) for model, found in cases.items()},
     )
+
+
+def training_rows(data: ReportData) -> list[Metric]:
+    """What the training stages say of themselves; what the tower says of single fields is left out."""
+    return [row for row in data.of_stage("tower", "features", "pretrain", "sft", "lora") if not row.field]
 
 
 def extraction_cases(data: ReportData, model: str = "base") -> str:

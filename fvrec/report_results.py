@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from fvrec.config import DRAWN, get_preset
 from fvrec.records import Metric
-from fvrec.report import DIFFERENCE, HOLM, ReportData
+from fvrec.report import DIFFERENCE, HOLM, ReportData, training_rows
 from fvrec.report_confidence import CONFIDENCE_METRICS, confidence_tables
 from fvrec.report_tables import Table, choose, environment, pivot
 
@@ -42,7 +42,7 @@ def results_page(data: ReportData) -> str:
                 for mode, inputs in variants
             },
             confidence=confidence_tables([*tested, *choose(data.of_stage("extraction"), "temperature")]),
-            training=pivot(data.of_stage("features", "pretrain", "sft", "lora"), row="metric", column="stage"),
+            training=pivot(training_rows(data), row="metric", column="stage"),
             rerank=_levels(data.of_stage("rerank")),
             rerank_paired=_paired(data.of_stage("rerank")),
             lists=_levels(lists),

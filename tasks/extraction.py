@@ -23,6 +23,7 @@ from tasks.places import (
     relative,
     supervised_fields,
     tokenizer_dir,
+    tuned_digest,
 )
 from tasks.progress import bar
 from tasks.sft import open_features, tower_files
@@ -188,8 +189,11 @@ def _stage_of(model: str) -> Stage:
             "passes": [f"{one.split}:{one.inputs}:{one.mode}" for one in PASSES],
             "max_length": settings.budget.max_length,
             "seed": settings.seed,
+            "tower": settings.budget.tower_name,
+            "pool": settings.budget.pool,
         },
         needs=needs,
+        external=tuned_digest,
     )
     def extract(context: Context) -> None:
         _extract(context, model)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from fvrec.artifacts import output_name
+from fvrec.artifacts import digest_tree, output_name
 from fvrec.config import Settings
 from fvrec.errors import FvrecError
 from fvrec.records import MODELS, Inputs, Mode
@@ -13,6 +14,8 @@ from warehouse.read import Warehouse
 ITEM_RELATIONS = ("items", "item_attributes")
 LABELLED = (*ITEM_RELATIONS, "metrics")
 """Items, and the ingest's word on which fields their source truly labels."""
+TOWER = "tower"
+"""The stage that tunes the vision tower."""
 SERVED_MODEL = "lora"
 SERVED_INPUTS: Inputs = "image_title"
 """What a shop has of a product: rerank, RL and the page use what the main model read from both."""
@@ -41,6 +44,24 @@ def base_dir(settings: Settings) -> Path:
 
 def feature_dir(settings: Settings) -> Path:
     return settings.cache / "features"
+
+
+def tower_dir(settings: Settings) -> Path:
+    """Where the tuned tower lies. FvrecError when the preset's cannot be tuned."""
+    place = settings.tower_weights(settings.budget.tuned().tower_name)
+    if place is None:
+        raise FvrecError("a tuned tower has no place", found=settings.budget.tower)
+    return place
+
+
+def tuned_digest(settings: Settings) -> Mapping[str, str]:
+    """What a stage behind the tuned tower has read of it; nothing where the tower is not tuned."""
+    if not settings.budget.tuning:
+        return {}
+    place = tower_dir(settings)
+    if not place.is_dir():
+        raise FvrecError("the tower is not tuned yet", where=place, allowed="`fvrec run` makes every stage in order")
+    return {f"{TOWER}:{relative(place, settings)}": digest_tree(place)}
 
 
 def adapter_dir(settings: Settings, model: str) -> Path | None:

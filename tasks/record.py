@@ -13,8 +13,11 @@ _COMMANDS = {"extraction": "extract", "reports": "report"}
 
 
 def command(name: str, settings: Settings) -> str:
-    """The ``fvrec`` command that repeats what ``settings`` say, ready for a shell."""
-    words = ["fvrec", name, "--source", settings.source, "--preset", settings.preset, "--seed", str(settings.seed)]
+    """The command that repeats what ``settings`` say, ready for a shell; variables stand for what is no option."""
+    given = {"FVREC_POOL": settings.pool, "FVREC_TUNE_TOWER": settings.tune_tower}
+    variables = [f"{variable}={int(value)}" for variable, value in given.items() if value is not None]
+    words = [*variables, "fvrec", name, "--source", settings.source, "--preset", settings.preset]
+    words += ["--seed", str(settings.seed)]
     for option in ("raw", "limit", "weights"):
         value = getattr(settings, option)
         if value is not None:
@@ -29,6 +32,7 @@ def command_of(run: Run, settings: Settings) -> str:
     kept: dict[str, Any] = {
         name: run.config[name] for name in ("seed", "limit", "raw") if run.config.get(name) is not None
     }
+    kept |= {"pool": settings.pool, "tune_tower": settings.tune_tower}
     repeated = Settings(root=settings.root, source=run.source, preset=run.preset, **kept)
     return command(_COMMANDS.get(run.flow, run.flow), repeated)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fvrec.artifacts import Manifest, atomic_write, digest_tree
-from fvrec.config import Settings
+from fvrec.config import TUNED, Settings, get_preset
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import Run
 from fvrec.report import EXTRACTION_MODELS, ReportData, draw_all, render_all
@@ -15,6 +15,7 @@ from fvrec.report_figures import EVIDENCE, RELIABILITY, render_figures
 from fvrec.report_rl import LISTS, TRADE_OFFS, render_rl
 from tasks.context import Context
 from tasks.lineage import check_lineage, made_by
+from tasks.places import TOWER
 from tasks.record import command_of
 from tasks.stage import stage
 from warehouse import db
@@ -60,18 +61,35 @@ def collected_runs(settings: Settings) -> dict[str, Run]:
     warehouse = Warehouse(settings.database)
     found = [warehouse.latest_run(name, settings.source, settings.preset) for name in REPORTED]
     runs = {run.stage: run for run in found if run is not None}
-    if not settings.budget.tuning:
-        runs.pop("tower", None)  # of an earlier run: nothing here was made with it
+    if not _is_tuned(runs):
+        runs.pop(TOWER, None)  # of an earlier run: nothing here was made with it
     if "ingest" not in runs:
         raise FvrecError(
             "nothing to report on: run `fvrec run` first",
             where=settings.database,
             found=f"no complete ingest of {settings.source} with preset {settings.preset}",
         )
-    mend = command_of(replace(runs["ingest"], flow="run"), settings)
+    mend = command_of(replace(runs["ingest"], flow="run"), as_run(settings, runs))
     check_lineage(runs, mend=mend)
     _check_items(runs["ingest"], warehouse, mend)
     return runs
+
+
+def as_run(settings: Settings, runs: Mapping[str, Run]) -> Settings:
+    """The settings with the image tokens and the tower that these runs were made with, whatever is asked for now."""
+    if "features" not in runs:
+        return settings
+    preset, config = get_preset(settings.preset), runs["features"].config
+    pool, tuned = config.get("pool", preset.pool), _is_tuned(runs)
+    asked = {
+        "pool": None if pool == preset.pool else pool,
+        "tune_tower": None if tuned == (preset.tuning is not None) else tuned,
+    }
+    return settings.model_copy(update=asked)
+
+
+def _is_tuned(runs: Mapping[str, Run]) -> bool:
+    return "features" in runs and TUNED in str(runs["features"].config.get("tower", ""))
 
 
 def _check_items(ingest: Run, warehouse: Warehouse, mend: str) -> None:
@@ -93,11 +111,12 @@ def collect(settings: Settings) -> ReportData:
     """All rows of :func:`collected_runs`. FvrecError as there."""
     runs = collected_runs(settings)
     warehouse = Warehouse(settings.database)
+    repeated = as_run(settings, runs)
     return ReportData(
         source=settings.source,
         preset=settings.preset,
         runs=tuple(runs.values()),
-        commands={name: command_of(run, settings) for name, run in runs.items()},
+        commands={name: command_of(run, repeated) for name, run in runs.items()},
         items={item.item_id: item for item in warehouse.items(settings.source)},
         quarantine=warehouse.quarantine(settings.source),
         metrics=[row for run in runs.values() for row in warehouse.metrics(run_id=run.run_id)],

@@ -64,5 +64,5 @@ def _candidates(context: Context, split: Split) -> CandidateSet:
         inputs=SERVED_INPUTS,
         mode=SERVED_MODE,
         preset=context.settings.preset,
-        embedding_model=context.settings.budget.tower_name,
+        embedding_model=context.warehouse.embedding_model(context.settings.source),
     )

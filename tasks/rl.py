@@ -87,5 +87,6 @@ def _items(context: Context, split: Split) -> ItemTable:
     predictions = context.warehouse.predictions(
         context.run_of("extract_lora"), model=SERVED_MODEL, inputs=SERVED_INPUTS, mode=SERVED_MODE
     )
-    vectors = context.warehouse.embeddings([item.item_id for item in items], settings.budget.tower_name, source=source)
+    tower = context.warehouse.embedding_model(source)
+    vectors = context.warehouse.embeddings([item.item_id for item in items], tower, source=source)
     return build_items(items, predictions, vectors)

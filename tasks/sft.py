@@ -15,11 +15,10 @@ from fvrec.errors import SanityError
 from fvrec.records import Embedding, Item, Metric
 from tasks.context import Context
 from tasks.gates import SAMPLES
-from tasks.places import ITEM_RELATIONS, base_dir, feature_dir, sft_file, tokenizer_dir
+from tasks.places import ITEM_RELATIONS, base_dir, feature_dir, sft_file, tokenizer_dir, tuned_digest
 from tasks.progress import bar
 from tasks.shards import runner_of
 from tasks.stage import stage
-from tasks.tower import tuned_digest
 from tasks.training import train
 from warehouse import write
 
@@ -127,7 +126,7 @@ def features(context: Context) -> None:
     cache = open_features(context)
     vectors = cache.embeddings([item.image_sha256 for item in items])
     _check_vectors(vectors, settings.seed)
-    name = settings.budget.tower_name
+    name = cache.tower.name
     rows = (Embedding(item.item_id, name, tuple(map(float, row))) for item, row in zip(items, vectors, strict=True))
     write.save_embeddings(context.database, settings.source, rows, alone=True)
     context.save_metrics(

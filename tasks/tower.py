@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fvrec.artifacts import atomic_write, digest_tree, remove
-from fvrec.config import TUNED, Settings
+from fvrec.artifacts import atomic_write, remove
+from fvrec.config import Settings
 from fvrec.errors import FvrecError, SanityError
 from fvrec.records import CurvePoint, Metric
 from tasks.context import Context
-from tasks.places import LABELLED, supervised_fields
+from tasks.places import LABELLED, TOWER, supervised_fields, tower_dir
 from tasks.progress import bar
 from tasks.stage import stage
 from tasks.threads import fitting_threads
 from warehouse import write
 
 if TYPE_CHECKING:
-    from fvrec.vlm.tower_tuning import TuningOutcome
-
-STAGE = "tower"
-MADE = "outputs/models/tower"
-
-
-def tower_dir(settings: Settings) -> Path:
-    """Where the tuned tower lies."""
-    place = settings.tower_weights(settings.budget.tower + TUNED)
-    if place is None:
-        raise FvrecError("this tower cannot be tuned", found=settings.budget.tower)
-    return place
-
-
-def tuned_digest(settings: Settings) -> Mapping[str, str]:
-    """What a stage that needs the tuned tower has read of it; nothing where the tower is not tuned."""
-    if not settings.budget.tuning:
-        return {}
-    place = tower_dir(settings)
-    if not place.is_dir():
-        raise FvrecError("the tower is not tuned yet", where=place, allowed="`fvrec run` makes every stage in order")
-    return {f"{STAGE}:{MADE}": digest_tree(place)}
+    from fvrec.vlm.tower_tuning import TuningEpoch, TuningOutcome
 
 
 def _config(settings: Settings) -> Mapping[str, Any]:
@@ -48,10 +26,10 @@ def _config(settings: Settings) -> Mapping[str, Any]:
     return {"tower": settings.budget.tower, "tuning": None if plan is None else asdict(plan), "seed": settings.seed}
 
 
-@stage(STAGE, flow="sft", outputs=lambda settings: [tower_dir(settings)], config=_config, needs={"ingest": LABELLED})
+@stage(TOWER, flow="sft", outputs=lambda settings: [tower_dir(settings)], config=_config, needs={"ingest": LABELLED})
 def tower(context: Context) -> None:
     """The last blocks of the vision tower, learned from the labels of the train split; val keeps the best epoch."""
-    from fvrec.vlm.tower_tuning import LabelledPhotos, TuningEpoch, tune_tower
+    from fvrec.vlm.tower_tuning import LabelledPhotos, tune_tower
 
     settings = context.settings
     plan = settings.budget.tuning
@@ -63,18 +41,11 @@ def tower(context: Context) -> None:
         root=settings.root,
         fields=supervised_fields(context.warehouse, context.run_of("ingest")),
     )
-    lines: list[str] = []
-
-    def log(epoch: TuningEpoch) -> None:
-        fields = ", ".join(f"{name} {value:.3f}" for name, value in epoch.by_field.items())
-        lines.append(f"epoch {epoch.number}: loss {epoch.loss:.4f}, val accuracy {epoch.accuracy:.4f} ({fields})\n")
-        atomic_write(settings.logs / "train_tower.log", "".join(lines))
-
-    work = settings.resume / STAGE
+    work = settings.resume / TOWER
     with fitting_threads(settings):
         outcome = tune_tower(
             settings.budget.tower, photos, plan, seed=settings.seed, output=context.build(tower_dir(settings)),
-            work=work, progress=bar("tune the tower"), log=log,
+            work=work, progress=bar("tune the tower"), log=lambda epochs: _log(settings, epochs),
         )  # fmt: skip
     _check_learned(outcome)
     write.save_curves(context.database, context.run_id, _curve(outcome))
@@ -82,9 +53,18 @@ def tower(context: Context) -> None:
     remove(work)
 
 
+def _log(settings: Settings, epochs: Sequence[TuningEpoch]) -> None:
+    """``outputs/logs/train_tower.log``: a line an epoch, those of before an interruption among them."""
+    lines = []
+    for epoch in epochs:
+        fields = ", ".join(f"{name} {value:.3f}" for name, value in epoch.by_field.items())
+        lines.append(f"epoch {epoch.number}: loss {epoch.loss:.4f}, val accuracy {epoch.accuracy:.4f} ({fields})\n")
+    atomic_write(settings.logs / "train_tower.log", "".join(lines))
+
+
 def _curve(outcome: TuningOutcome) -> list[CurvePoint]:
     return [
-        CurvePoint(STAGE, name, float(epoch.number), value)
+        CurvePoint(TOWER, name, float(epoch.number), value)
         for epoch in outcome.epochs
         for name, value in (("loss", epoch.loss), ("val_accuracy", epoch.accuracy))
     ]
@@ -93,12 +73,12 @@ def _curve(outcome: TuningOutcome) -> list[CurvePoint]:
 def _metrics(outcome: TuningOutcome) -> list[Metric]:
     best = outcome.epochs[outcome.best - 1]
     told = {"best_epoch": float(outcome.best), "trainable_parameters": float(outcome.trainable_parameters)}
-    rows = [Metric(STAGE, name, value, split="train", n=len(outcome.epochs)) for name, value in told.items()]
-    rows += [Metric(STAGE, "val_accuracy", value, split="val", field=name) for name, value in best.by_field.items()]
-    return [*rows, Metric(STAGE, "val_accuracy", best.accuracy, split="val")]
+    rows = [Metric(TOWER, name, value, split="train", n=len(outcome.epochs)) for name, value in told.items()]
+    rows += [Metric(TOWER, "val_accuracy", value, split="val", field=name) for name, value in best.by_field.items()]
+    return [*rows, Metric(TOWER, "val_accuracy", best.accuracy, split="val")]
 
 
 def _check_learned(outcome: TuningOutcome) -> None:
     first, last = outcome.epochs[0].loss, outcome.epochs[-1].loss
     if len(outcome.epochs) > 1 and not last < first:
-        raise SanityError("tuning did not lower the loss", where=f"stage {STAGE}", found=last, allowed=f"< {first}")
+        raise SanityError("tuning did not lower the loss", where=f"stage {TOWER}", found=last, allowed=f"< {first}")

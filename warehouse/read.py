@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fvrec.errors import FvrecError
 from fvrec.records import (
     CandidateSet,
     Confusion,
@@ -101,6 +102,15 @@ class Warehouse:
         """Names of the models that a source's vectors (or any) were made with."""
         with reading(self.path) as connection:
             return embedding_models(connection, source)
+
+    def embedding_model(self, source: str) -> str:
+        """The one model that a source's vectors were made with. FvrecError without vectors, or with two kinds."""
+        models = self.embedding_models(source)
+        if len(models) != 1:
+            raise FvrecError(
+                "one kind of picture vectors is needed: `fvrec run` makes them", where=f"source {source}", found=models
+            )
+        return models[0]
 
     def embeddings(
         self, item_ids: Sequence[str], model: str | None = None, *, source: str | None = None

@@ -41,6 +41,11 @@ class Fitted:
 class FeatureSource(Protocol):
     """Whoever has image features at hand: a ``FeatureCache``, or what was just encoded."""
 
+    @property
+    def tower_name(self) -> str:
+        """Whose features they are; empty where it is not known, or there are none."""
+        ...
+
     def rows(self, sha256s: Sequence[str]) -> NDArray[np.float16]:
         """``[B, T, D]`` in the order asked."""
         ...

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from fvrec.errors import FvrecError
 from fvrec.prompts import PROMPT_PREFIX, texts_of
 from fvrec.records import Mode, Prediction
 from fvrec.schema import FIELDS, UNKNOWN, VALUES, parse_answer, render_answer
@@ -71,17 +72,16 @@ class Extractor:
         part is missing or damaged, or the adapter or the calibration belongs to other weights.
         """
         files = locate(Path(path))
-        loaded = cls.of(files)
         calibration = stored_calibration(files) if calibration is None else calibration
-        weights = tower_weights(files, loaded.model.config.tower)
-        return replace(loaded, calibration=calibration, precision=precision, tower_weights=weights)
+        return replace(cls.of(files), calibration=calibration, precision=precision)
 
     @classmethod
     def of(cls, files: ModelFiles) -> Extractor:
         """The parts of one model, without its calibration. FvrecError on a bad folder."""
-        return cls.assemble(
+        parts = cls.assemble(
             files.name, base=files.base, tokenizer=files.tokenizer, adapter=files.adapter, max_length=files.max_length
         )
+        return replace(parts, tower_weights=tower_weights(files, parts.model.config.tower))
 
     @classmethod
     def assemble(cls, name: str, *, base: Path, tokenizer: Path, adapter: Path | None, max_length: int) -> Extractor:
@@ -163,6 +163,9 @@ class Extractor:
         return [self.encoder.fit(sample, self.answer_tokens) for sample in samples]
 
     def _read_batch(self, batch: Sequence[Fitted], cache: FeatureSource, mode: Mode) -> list[Reading]:
+        wanted = self.model.config.tower
+        if cache.tower_name not in ("", wanted):
+            raise FvrecError("the features are of another vision tower", found=cache.tower_name, allowed=wanted)
         return self._constrained(batch, cache) if mode == "constrained" else self._raw(batch, cache)
 
     @cached_property

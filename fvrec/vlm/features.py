@@ -69,6 +69,10 @@ class FeatureCache:
         for index_file in sorted(self.directory.glob(INDEXES)):
             self._open_shard(index_file)
 
+    @property
+    def tower_name(self) -> str:
+        return self.tower.name
+
     def __contains__(self, sha256: object) -> bool:
         return sha256 in self._where
 

@@ -36,9 +36,10 @@ class LoadedImage:
 
 @dataclass(frozen=True, eq=False)
 class HeldFeatures:
-    """Features in memory: hash -> ``[T, D]``."""
+    """Features in memory: hash -> ``[T, D]``. ``tower_name``: who made them."""
 
     held: Mapping[str, NDArray[np.float16]]
+    tower_name: str = ""
 
     def rows(self, sha256s: Sequence[str]) -> NDArray[np.float16]:
         """``[B, T, D]`` in the order asked."""
@@ -84,7 +85,7 @@ class ImageFeatures:
         if names and self._cache is not None:
             self._cache.put(names, np.stack([held[name] for name in names]))
         self._remember({name: held[name] for name in names})
-        return HeldFeatures(held)
+        return HeldFeatures(held, self.tower.name)
 
     def _remember(self, rows: Mapping[str, NDArray[np.float16]]) -> None:
         self._recent.update(rows)

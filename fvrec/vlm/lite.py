@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fvrec.artifacts import digest_file
-from fvrec.config import TUNED
 from fvrec.errors import FvrecError
 from fvrec.vlm.published import VISION
 
@@ -27,16 +26,14 @@ WIDTH = 1280
 """Channels of the last feature map."""
 
 
-def lite_network(name: str, weights: Path | None, device: str) -> tuple[Any, str]:
+def lite_network(name: str, device: str, tuned: Path | None = None) -> tuple[Any, str]:
     """The network for reading, frozen, and the digest of its weights: shared by all who ask, not to be altered.
 
-    weights: folder of the tuned tower that a name ending in ``-tuned`` means; ImageNet's are in their package.
-    FvrecError when a tuned one is not there or not whole.
+    tuned: file of a tuned tower's weights; None: ImageNet's. FvrecError when they do not fit.
     """
-    plain = name.removesuffix(TUNED)
-    file = imagenet_file(name) if plain == name else tuned_file(name, weights)
+    file = imagenet_file(name) if tuned is None else tuned
     digest = digest_file(file)
-    return _frozen(plain, file, digest, device), digest
+    return _frozen(name, file, digest, device), digest
 
 
 def new_lite_network(name: str) -> nn.Module:
@@ -45,14 +42,14 @@ def new_lite_network(name: str) -> nn.Module:
     return network
 
 
-def tuned_file(name: str, weights: Path | None) -> Path:
+def tuned_file(weights: Path | None) -> Path:
     """The weights in the folder of a tuned tower. FvrecError when there are none."""
     file = None if weights is None else weights / VISION / TUNED_FILE
     if file is None or not file.is_file():
         raise FvrecError(
-            f"the weights of tower {name} are not there",
+            "there is no tuned tower",
             where=file,
-            allowed="`fvrec run` makes them, with the same FVREC_TUNE_TOWER and preset that the model was made with",
+            allowed="`fvrec run` makes it, with the FVREC_TUNE_TOWER and preset that the model was made with",
         )
     return file
 

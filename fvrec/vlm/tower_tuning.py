@@ -11,7 +11,9 @@ Train alone is learned from, val decides which epoch is kept, test is never open
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import get_cosine_schedule_with_warmup
 
-from fvrec.artifacts import atomic_write, digest_json, remove, staged
+from fvrec.artifacts import atomic_write, digest_file, digest_json, remove, remove_leftovers, staged
+from fvrec.closure import code_digest
 from fvrec.config import TowerTuning
 from fvrec.errors import FvrecError
+from fvrec.evaluation.scores import label
 from fvrec.records import Item
 from fvrec.schema import UNKNOWN, VALUES
 from fvrec.vlm.features import photo_pixels, view_key
@@ -36,6 +40,7 @@ from fvrec.vlm.lite import (
     TUNED_FILE,
     WIDTH,
     block_count,
+    imagenet_file,
     lower_half,
     new_lite_network,
     upper_half,
@@ -57,7 +62,11 @@ _MOMENTUM = 0.1
 
 @dataclass(frozen=True)
 class LabelledPhotos:
-    """What a tower is tuned on (train) and judged by (val). ``root``: what the items' photo paths lie below."""
+    """What a tower is tuned on (train) and judged by (val). ``root``: what the items' photo paths lie below.
+
+    Train teaches all values that the VLM is taught, those that a rule read from a title included; val is judged by the
+    source's own labels alone, as everywhere.
+    """
 
     train: Sequence[Item]
     val: Sequence[Item]
@@ -66,16 +75,24 @@ class LabelledPhotos:
 
     def check(self) -> None:
         """FvrecError when one of both splits has no item with a label."""
-        for name, part in (("train", self.train), ("val", self.val)):
-            if not any(item.values[field] != UNKNOWN for item in part for field in self.fields):
-                raise FvrecError(f"the {name} split has no labelled photo to tune the tower with", found=len(part))
+        for name, rows in (("train", self.taught()), ("val", self.judged())):
+            if not any(value != UNKNOWN for row in rows for value in row):
+                raise FvrecError(f"the {name} split has no labelled photo to tune the tower with", found=len(rows))
 
-    def codes(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        """field -> ``[N]``: the place of each item's value in the schema; -100 where it has no label."""
+    def taught(self) -> list[list[str]]:
+        """Per train item the value of each field."""
+        return [[item.values[field] for field in self.fields] for item in self.train]
+
+    def judged(self) -> list[list[str]]:
+        """Per val item the label of each field."""
+        return [[label(item, field) for field in self.fields] for item in self.val]
+
+    def codes(self, rows: Sequence[Sequence[str]]) -> dict[str, Tensor]:
+        """field -> ``[N]``: the place of each value in the schema; -100 where it is unknown."""
         found = {}
-        for field in self.fields:
+        for column, field in enumerate(self.fields):
             places = {value: place for place, value in enumerate(VALUES[field])} | {UNKNOWN: _NO_LABEL}
-            found[field] = torch.tensor([places[item.values[field]] for item in items])
+            found[field] = torch.tensor([places[row[column]] for row in rows])
         return found
 
 
@@ -108,12 +125,13 @@ def tune_tower(
     output: Path,
     work: Path,
     progress: Progress = iter,
-    log: Callable[[TuningEpoch], None] = lambda _epoch: None,
+    log: Callable[[Sequence[TuningEpoch]], None] = lambda _epochs: None,
 ) -> TuningOutcome:
     """Tune the Lite tower ``name``; ``output`` becomes a folder that ``load_tower`` takes as the weights of NAME-tuned.
 
-    work: half-way maps and the newest epoch, so that a killed run goes on from there with the same result; the caller
-    removes it. FvrecError when a split has no label, a photo cannot be read, or the loss is no number.
+    work: half-way maps and the newest epoch, so that a killed run goes on from there with the same result (on CPU, with
+    as many threads); the caller removes it. log: is given all epochs so far after each. FvrecError when a split has no
+    label, a photo cannot be read, or the loss is no number.
     """
     photos.check()
     tuning = _Tuning(name, photos, plan, seed, work)
@@ -122,29 +140,34 @@ def tune_tower(
     vision.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().cpu().contiguous() for key, value in tuning.network.state_dict().items()}
     save_file(state, vision / TUNED_FILE)
-    about = {
-        "tower": name,
-        "seed": seed,
-        "train_sha256": train_digest(photos.train),
-        "fields": list(photos.fields),
-        "plan": asdict(plan),
-        **asdict(outcome),
-    }
+    # Not what an interrupted run had done: the same tower is the same files.
+    told = {"epochs": [asdict(epoch) for epoch in outcome.epochs], "best": outcome.best}
+    about = {**described(name, photos, plan, seed), **told}
     atomic_write(vision / _ABOUT_FILE, json.dumps(about, indent=1) + "\n")
     return outcome
 
 
-def train_digest(items: Sequence[Item]) -> str:
-    """Which photos a tower was tuned on: SHA-256 over their hashes, in any order."""
-    return digest_json(sorted({item.image_sha256 for item in items}))
+def described(name: str, photos: LabelledPhotos, plan: TowerTuning, seed: int) -> dict[str, Any]:
+    """What a tuning is of, as JSON gives it back: tower, seed, plan, fields, and the photos with their labels."""
+    told = {
+        "tower": name,
+        "seed": seed,
+        "plan": asdict(plan),
+        "fields": list(photos.fields),
+        "train_sha256": digest_json([[item.image_sha256 for item in photos.train], photos.taught()]),
+        "val_sha256": digest_json([[item.image_sha256 for item in photos.val], photos.judged()]),
+    }
+    found: dict[str, Any] = json.loads(json.dumps(told))
+    return found
 
 
-def tuned_on(weights: Path) -> str:
-    """``train_digest`` of what the tower in this folder has learned from. FvrecError when it is not there."""
+def read_description(weights: Path) -> dict[str, Any]:
+    """``described`` of the tower in this folder. FvrecError when there is none."""
     file = weights / VISION / _ABOUT_FILE
     try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["train_sha256"])
-    except (OSError, ValueError, KeyError) as error:
+        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return {name: value for name, value in about.items() if name not in ("epochs", "best")}
+    except (OSError, ValueError) as error:
         raise FvrecError(f"no tuned tower there ({error})", where=file) from error
 
 
@@ -152,7 +175,7 @@ class _Tuning:
     """One tuning under way: the network, its heads, the half-way maps, and what has been learned so far."""
 
     def __init__(self, name: str, photos: LabelledPhotos, plan: TowerTuning, seed: int, work: Path) -> None:
-        self.photos, self.plan, self.seed, self.work = photos, plan, seed, work
+        self.name, self.photos, self.plan, self.seed, self.work = name, photos, plan, seed, work
         self.size = LITE_SIZES[name].image_size
         self.device = accelerator()
         self.network = new_lite_network(name)
@@ -167,7 +190,7 @@ class _Tuning:
             self.heads = nn.ModuleDict({field: nn.Linear(WIDTH, len(VALUES[field])) for field in photos.fields})
         self.heads.to(self.device)
         self.learning = nn.ModuleList([upper_modules(self.network, self.below), self.heads]).requires_grad_(True)
-        self.labels, self.val_labels = photos.codes(photos.train), photos.codes(photos.val)
+        self.labels, self.val_labels = photos.codes(photos.taught()), photos.codes(photos.judged())
         for module in self.learning.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = _MOMENTUM
@@ -178,16 +201,16 @@ class _Tuning:
         )
         steps = -(-len(photos.train) // plan.batch_size) * plan.epochs
         self.schedule = get_cosine_schedule_with_warmup(self.optimiser, round(_WARM_UP * steps), steps)
-        ids = [[item.image_sha256, *(item.values[field] for field in photos.fields)] for item in photos.train]
-        self.identity = digest_json([name, asdict(plan), seed, ids, [item.image_sha256 for item in photos.val]])
+        self.identity = digest_json([described(name, photos, plan, seed), digest_file(imagenet_file(name)), _code()])
 
     def _parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Weights, which decay, and scales and offsets, which do not."""
         both = list(self.learning.parameters())
         return [one for one in both if one.ndim > 1], [one for one in both if one.ndim <= 1]
 
-    def run(self, progress: Progress, log: Callable[[TuningEpoch], None]) -> TuningOutcome:
+    def run(self, progress: Progress, log: Callable[[Sequence[TuningEpoch]], None]) -> TuningOutcome:
         """All epochs that are not done yet; the network is then that of the best one."""
+        self._clear()
         maps = {view: self._maps(view, progress) for view in ("", *self.plan.views)}
         epochs, best = self._resume()
         found = len(epochs)
@@ -202,7 +225,7 @@ class _Tuning:
                 )
             epochs.append(epoch)
             self._keep(epochs, best)
-            log(epoch)
+            log(epochs)
         if best is None:
             raise FvrecError("no epoch to tune the tower in", found=self.plan.epochs, allowed="1 or more")
         self.learning.load_state_dict(best[2])
@@ -222,8 +245,12 @@ class _Tuning:
             torch.manual_seed(int(rng.integers(2**31)))
             for start in progress(range(0, len(order), plan.batch_size)):
                 rows = order[start : start + plan.batch_size]
+                labels = {field: codes[rows] for field, codes in self.labels.items()}
+                if not any((codes != _NO_LABEL).any() for codes in labels.values()):
+                    self.schedule.step()
+                    continue
                 seen = np.stack([maps[views[drawn[row]]][row] for row in rows])
-                loss = self._loss(self._logits(seen), {field: codes[rows] for field, codes in self.labels.items()})
+                loss = self._loss(self._logits(seen), labels)
                 if not torch.isfinite(loss):
                     raise FvrecError("the loss is no number", where=f"tower tuning, epoch {number}", found=float(loss))
                 self.optimiser.zero_grad()
@@ -251,8 +278,6 @@ class _Tuning:
             for field, codes in labels.items()
             if (codes != _NO_LABEL).any()
         ]
-        if not parts:
-            return torch.stack([one.sum() for one in logits.values()]).sum() * 0.0
         return torch.stack(parts).sum()
 
     @torch.inference_mode()
@@ -261,7 +286,7 @@ class _Tuning:
         right: dict[str, list[bool]] = {field: [] for field in self.val_labels}
         first = len(self.photos.train)  # val's photos stand behind train's
         for start in range(0, len(self.photos.val), _READ):
-            logits = self._logits(np.asarray(photos[first + start : first + start + _READ]))
+            logits = self._logits(np.array(photos[first + start : first + start + _READ]))
             for field, codes in self.val_labels.items():
                 wanted = codes[start : start + _READ]
                 known = wanted != _NO_LABEL
@@ -273,21 +298,37 @@ class _Tuning:
     def _maps(self, view: str, progress: Progress) -> NDArray[np.float16]:
         """``[N, C, H, W]``: what the lower blocks make of train's photos in this view, and of val's as they are."""
         items = [*self.photos.train, *(() if view else self.photos.val)]
-        file = self.work / f"maps-{view or 'photo'}-{self.identity[:16]}.npy"
+        file = self._map_file(view)
         if not file.exists():
+            keys = [view_key(item.image_sha256, view) for item in items]
             images = {item.image_sha256: self.photos.root / item.image_path for item in items}
-            with staged(file) as temporary:
-                out = None
-                for start in progress(range(0, len(items), _READ)):
-                    keys = [view_key(item.image_sha256, view) for item in items[start : start + _READ]]
-                    made = self._lower(np.stack([photo_pixels(key, images, self.size) for key in keys]))
-                    if out is None:
-                        shape = (len(items), *made.shape[1:])
-                        out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-                    out[start : start + len(made)] = made
-                del out
+            # Written from front to back: a full disk is then an error, not a signal that ends the process.
+            with staged(file) as temporary, temporary.open("wb") as out, ThreadPoolExecutor(os.cpu_count()) as pool:
+                for start in progress(range(0, len(keys), _READ)):
+                    part = keys[start : start + _READ]
+                    made = self._lower(np.stack(list(pool.map(lambda key: photo_pixels(key, images, self.size), part))))
+                    if start == 0:
+                        shape = (len(keys), *made.shape[1:])
+                        described = {"descr": made.dtype.str, "fortran_order": False, "shape": shape}
+                        np.lib.format.write_array_header_2_0(out, described)
+                    out.write(made.tobytes())
         found: NDArray[np.float16] = np.load(file, mmap_mode="r")
         return found
+
+    def _map_file(self, view: str) -> Path:
+        """Its name tells what the maps hang on: which photos, in which view, through which blocks."""
+        photos = [item.image_sha256 for item in (*self.photos.train, *self.photos.val)]
+        made = digest_json([self.below, digest_file(imagenet_file(self.name)), photos, _code()])
+        return self.work / f"maps-{view or 'photo'}-{made[:16]}.npy"
+
+    def _clear(self) -> None:
+        """Away with the maps of another tuning, and with what a killed one was writing."""
+        keep = {self._map_file(view) for view in ("", *self.plan.views)}
+        for file in self.work.glob("maps-*.npy"):
+            if file not in keep:
+                remove(file)
+        for place in (*keep, self.work / _EPOCH_FILE):
+            remove_leftovers(place)
 
     @torch.inference_mode()
     def _lower(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
@@ -319,6 +360,10 @@ class _Tuning:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         return [TuningEpoch(**epoch) for epoch in state["epochs"]], tuple(state["best"])
+
+
+def _code() -> str:
+    return code_digest(__name__)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:

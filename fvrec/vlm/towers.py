@@ -9,6 +9,7 @@ RGB patches of a small thumbnail mend. ``tower_tuning.py`` fits the last blocks 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch.nn import functional
 from fvrec.config import TUNED
 from fvrec.errors import FvrecError
 from fvrec.vlm.colours import cell_colours, whole_colours
-from fvrec.vlm.lite import IMAGENET_MEAN, IMAGENET_STD, lite_network
+from fvrec.vlm.lite import IMAGENET_MEAN, IMAGENET_STD, lite_network, tuned_file
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class LiteSize:
     grid: int
 
 
+_SHOWN = 8
+"""Hex digits of a tuned tower's digest that its name bears."""
 LITE_SIZES = {"lite0": LiteSize(224, 7), "lite2": LiteSize(260, 9)}
-TUNED_TOWERS = tuple(f"{name}{TUNED}" for name in LITE_SIZES)
 
 
 class Tower(Protocol):
@@ -70,14 +72,16 @@ class LiteTower:
     streams: tuple[int, ...] = (1280, 256, 256)
     _version = 4  # of the preprocessing below
 
-    def __init__(self, name: str, weights: Path | None = None) -> None:
-        size = LITE_SIZES[name.removesuffix(TUNED)]
-        self.name = name
+    def __init__(self, name: str, tuned: Path | None = None) -> None:
+        """``tuned``: file of weights that were fitted to a catalogue. They are part of the name, as features, models
+        and picture vectors that were made with others are of no use behind them."""
+        size = LITE_SIZES[name]
         self.image_size = size.image_size
         self.tokens = size.grid**2 + 2
         self._grid = size.grid
         self._device = accelerator()
-        self._network, self._weights_digest = lite_network(name, weights, self._device)
+        self._network, self._weights_digest = lite_network(name, self._device, tuned)
+        self.name = name if tuned is None else f"{name}{TUNED}-{self._weights_digest[:_SHOWN]}"
 
     @property
     def digest(self) -> str:
@@ -117,11 +121,14 @@ def normalise(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
     return (image - image.new_tensor(mean).view(shape)) / image.new_tensor(std).view(shape)
 
 
-TOWERS = (*LITE_SIZES, *TUNED_TOWERS, "clip", "siglip2")
+_TUNED_NAME = re.compile(rf"({'|'.join(LITE_SIZES)}){TUNED}(-[0-9a-f]{{{_SHOWN}}})?")
+TOWERS = (*LITE_SIZES, *(f"{name}{TUNED}" for name in LITE_SIZES), "clip", "siglip2")
 
 
 def load_tower(name: str, *, pool: int = 1, weights: Path | None = None) -> Tower:
     """The tower of that name; FvrecError names the allowed ones otherwise.
+
+    ``lite0-tuned`` is whichever one lies in ``weights``, ``lite0-tuned-0123abcd`` that one alone.
 
     ``pool``: side of the square of neighbouring cells that are averaged into one token. ``weights``: folder of a
     published model, or of a tuned tower, for those whose weights are in no package (``clip``, ``lite0-tuned``, ...).
@@ -131,8 +138,15 @@ def load_tower(name: str, *, pool: int = 1, weights: Path | None = None) -> Towe
     tower: Tower
     if name in LITE_SIZES:
         tower = LiteTower(name)
-    elif name in TUNED_TOWERS:
-        tower = LiteTower(name, weights)
+    elif (tuned := _TUNED_NAME.fullmatch(name)) is not None:
+        tower = LiteTower(tuned[1], tuned_file(weights))
+        if tuned[2] and tower.name != name:
+            raise FvrecError(
+                "the vision tower was tuned again: this was made with another one",
+                where=weights,
+                found=tower.name,
+                allowed=f"{name}; `fvrec run` makes everything behind the new one",
+            )
     elif name in TOWERS:
         tower = load_transformer_tower(name, weights)
     else:

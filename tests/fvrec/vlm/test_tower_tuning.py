@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fvrec.artifacts import digest_tree
 from fvrec.config import Settings, TowerTuning, get_preset
 from fvrec.errors import FvrecError
 from fvrec.records import Item
 from fvrec.schema import UNKNOWN
 from fvrec.vlm.lite import TUNED_FILE, lite_network, lower_half, new_lite_network, upper_half
 from fvrec.vlm.published import VISION
-from fvrec.vlm.tower_tuning import LabelledPhotos, TuningEpoch, TuningOutcome, train_digest, tune_tower, tuned_on
+from fvrec.vlm.tower_tuning import LabelledPhotos, TuningEpoch, TuningOutcome, described, read_description, tune_tower
 from fvrec.vlm.towers import load_tower
 from tests.fvrec.vlm.conftest import make_item
 
@@ -49,7 +53,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("blocks", [1, 5, 15])
 def test_the_two_halves_are_the_whole(blocks: int) -> None:
-    network, _ = lite_network("lite0", None, "cpu")
+    network, _ = lite_network("lite0", "cpu")
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         whole = network.extract_features(images)
@@ -81,7 +85,10 @@ def test_a_tuned_tower_sees_otherwise_and_the_same_colours(tuned: tuple[Path, Tu
     deep = plain.streams[0]
     assert (fitted.tokens, fitted.streams) == (plain.tokens, plain.streams)
     assert fitted.digest != plain.digest
-    assert fitted.name == "lite0-tuned"
+    assert re.fullmatch("lite0-tuned-[0-9a-f]{8}", fitted.name)
+    assert load_tower(fitted.name, pool=4, weights=tuned[0]).digest == fitted.digest
+    with pytest.raises(FvrecError, match="tuned again: this was made with another one"):
+        load_tower("lite0-tuned-00000000", weights=tuned[0])
     assert np.array_equal(one[:, :, deep:], other[:, :, deep:])
     assert not np.allclose(one[:, :, :deep], other[:, :, :deep], atol=0.01)
 
@@ -93,8 +100,8 @@ class KilledError(Exception):
 def test_a_killed_tuning_goes_on_to_the_same_weights(
     photos: LabelledPhotos, tuned: tuple[Path, TuningOutcome], tmp_path: Path
 ) -> None:
-    def kill(epoch: TuningEpoch) -> None:
-        if epoch.number == 2:
+    def kill(epochs: Sequence[TuningEpoch]) -> None:
+        if len(epochs) == 2:
             raise KilledError
 
     with pytest.raises(KilledError):
@@ -103,8 +110,7 @@ def test_a_killed_tuning_goes_on_to_the_same_weights(
     outcome = _tune(photos, tmp_path)
     assert outcome.resumed_from == 2
     assert outcome.epochs == tuned[1].epochs
-    one, other = _weights(tmp_path / "tower"), _weights(tuned[0])
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert digest_tree(tmp_path / "tower") == digest_tree(tuned[0])
 
 
 def test_another_plan_does_not_go_on_where_this_one_was(photos: LabelledPhotos, tmp_path: Path) -> None:
@@ -112,15 +118,49 @@ def test_another_plan_does_not_go_on_where_this_one_was(photos: LabelledPhotos, 
     assert _tune(photos, tmp_path, replace(PLAN, epochs=1)).resumed_from == 1
     assert _tune(photos, tmp_path, replace(PLAN, epochs=1, dropout=0.3)).resumed_from == 0
     assert _tune(photos, tmp_path, replace(PLAN, epochs=1), seed=8).resumed_from == 0
+    assert (
+        len(list((tmp_path / "work").glob("maps-*"))) == 2
+    )  # photos and mirror images hang on no plan
+    assert _tune(photos, tmp_path, replace(PLAN, epochs=1, views=()), seed=8).resumed_from == 0
+    assert len(list((tmp_path / "work").glob("maps-*"))) == 1
 
 
-def test_items_without_a_label_teach_nothing_and_do_no_harm(photos: LabelledPhotos, tmp_path: Path) -> None:
-    def bare(item: Item) -> Item:
-        return replace(item, attributes={name: replace(one, value=UNKNOWN) for name, one in item.attributes.items()})
+def test_other_labels_on_val_do_not_go_on_where_these_were(photos: LabelledPhotos, tmp_path: Path) -> None:
+    _tune(photos, tmp_path, replace(PLAN, epochs=1))
+    first = photos.val[0]
+    wrong = {**first.attributes, "color": replace(first.attributes["color"], value="green")}
+    other = replace(photos, val=[replace(first, attributes=wrong), *photos.val[1:]])
+    assert _tune(other, tmp_path, replace(PLAN, epochs=1)).resumed_from == 0
 
-    some = [bare(item) if number >= 8 else item for number, item in enumerate(photos.train)]
-    outcome = _tune(replace(photos, train=some), tmp_path, replace(PLAN, epochs=1, batch_size=4))
-    assert np.isfinite(outcome.epochs[0].loss)
+
+def test_val_is_judged_by_the_source_s_labels_alone(photos: LabelledPhotos) -> None:
+    first = photos.val[0]
+    guessed = {**first.attributes, "color": replace(first.attributes["color"], origin="rule")}
+    some = replace(photos, val=[replace(first, attributes=guessed)])
+    assert some.judged() == [[first.values["category"], UNKNOWN]]
+    assert replace(some, train=some.val).taught() == [[first.values["category"], first.values["color"]]]
+
+
+def bare(item: Item) -> Item:
+    return replace(item, attributes={name: replace(one, value=UNKNOWN) for name, one in item.attributes.items()})
+
+
+def test_a_batch_without_a_label_changes_nothing(photos: LabelledPhotos, tmp_path: Path) -> None:
+    plan = replace(PLAN, epochs=1, views=(), batch_size=1, dropout=0.0, drop_connect=0.0)
+    labelled = replace(photos, train=photos.train[:1])
+    _tune(labelled, tmp_path / "one", replace(plan, epochs=2))
+    before = new_lite_network("lite0").state_dict()
+    after = _weights(tmp_path / "one" / "tower")
+    assert not torch.equal(before["_conv_head.weight"], after["_conv_head.weight"])
+    # One labelled photo among eleven without: as many changes as if it were alone, which batch normalisation counts.
+    mixed = replace(photos, train=[photos.train[0], *map(bare, photos.train[1:12])])
+    _tune(mixed, tmp_path / "many", plan)
+    counted = {value.item() for name, value in _weights(tmp_path / "many" / "tower").items() if "num_batches" in name}
+    start = {value.item() for name, value in before.items() if "num_batches" in name}
+    assert counted - start == {value + 1 for value in start}
+
+
+def test_a_split_without_any_label_is_refused(photos: LabelledPhotos, tmp_path: Path) -> None:
     with pytest.raises(FvrecError, match="the val split has no labelled photo"):
         _tune(replace(photos, val=[bare(item) for item in photos.val]), tmp_path)
     with pytest.raises(FvrecError, match="the train split has no labelled photo"):
@@ -145,20 +185,32 @@ def test_a_changed_photo_is_not_learned_from(photos: LabelledPhotos, tmp_path: P
         _tune(replace(photos, train=[other, *photos.train[1:]]), tmp_path)
 
 
-def test_it_is_known_which_photos_a_tower_has_seen(photos: LabelledPhotos, tuned: tuple[Path, TuningOutcome]) -> None:
-    assert tuned_on(tuned[0]) == train_digest(photos.train[::-1])
-    assert tuned_on(tuned[0]) != train_digest(photos.train[1:])
+def test_a_tower_tells_how_and_on_what_it_was_tuned(photos: LabelledPhotos, tuned: tuple[Path, TuningOutcome]) -> None:
+    assert read_description(tuned[0]) == described("lite0", photos, PLAN, 7)
+    for other in (replace(photos, train=photos.train[1:]), replace(photos, val=photos.val[1:])):
+        assert read_description(tuned[0]) != described("lite0", other, PLAN, 7)
     told = json.loads((tuned[0] / VISION / "tuning.json").read_text())
     assert told["best"] == tuned[1].best
-    assert told["plan"]["blocks"] == 5
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_maps(
+    photos: LabelledPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: object, _header: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array_header_2_0", full)
+    with pytest.raises(OSError, match="No space left"):
+        _tune(photos, tmp_path)
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_a_tower_that_is_not_there_or_not_whole_is_refused(tuned: tuple[Path, TuningOutcome], tmp_path: Path) -> None:
     for weights in (None, tmp_path):
-        with pytest.raises(FvrecError, match="weights of tower lite0-tuned are not there"):
+        with pytest.raises(FvrecError, match="there is no tuned tower"):
             load_tower("lite0-tuned", weights=weights)
     with pytest.raises(FvrecError, match="no tuned tower there"):
-        tuned_on(tmp_path)
+        read_description(tmp_path)
     state = _weights(tuned[0])
     state.pop("_conv_head.weight")
     (tmp_path / VISION).mkdir()
@@ -171,12 +223,15 @@ def test_a_tower_that_is_not_there_or_not_whole_is_refused(tuned: tuple[Path, Tu
         load_tower("lite0-tuned", weights=tmp_path)
 
 
-def test_who_asks_gets_a_tuned_tower(tmp_path: Path) -> None:
+def test_who_asks_gets_a_tuned_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FVREC_TUNE_TOWER", "")
     assert Settings(root=tmp_path).budget.tower_name == "lite0"
     asked = Settings(root=tmp_path, tune_tower=True).budget
     assert asked.tower_name == "lite0-tuned"
     assert asked.tuning == TowerTuning()
-    assert Settings(root=tmp_path).tower_weights("lite0-tuned") == tmp_path / "outputs/models/tower"
+    monkeypatch.setenv("FVREC_TUNE_TOWER", "1")
+    assert Settings(root=tmp_path).budget == asked
+    assert Settings(root=tmp_path).tower_weights("lite0-tuned-01234567") == tmp_path / "outputs/models/tower"
     with pytest.raises(FvrecError, match="cannot be tuned"):
         _ = Settings(root=tmp_path, preset="minimind-v", tune_tower=True).budget
     with pytest.raises(FvrecError, match="cannot be tuned"):
