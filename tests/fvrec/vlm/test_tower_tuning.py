@@ -118,9 +118,7 @@ def test_another_plan_does_not_go_on_where_this_one_was(photos: LabelledPhotos, 
     assert _tune(photos, tmp_path, replace(PLAN, epochs=1)).resumed_from == 1
     assert _tune(photos, tmp_path, replace(PLAN, epochs=1, dropout=0.3)).resumed_from == 0
     assert _tune(photos, tmp_path, replace(PLAN, epochs=1), seed=8).resumed_from == 0
-    assert (
-        len(list((tmp_path / "work").glob("maps-*"))) == 2
-    )  # photos and mirror images hang on no plan
+    assert len(list((tmp_path / "work").glob("maps-*"))) == 2  # photos and mirror images hang on no plan
     assert _tune(photos, tmp_path, replace(PLAN, epochs=1, views=()), seed=8).resumed_from == 0
     assert len(list((tmp_path / "work").glob("maps-*"))) == 1
 
