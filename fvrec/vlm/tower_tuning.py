@@ -252,7 +252,9 @@ class _Tuning:
                 seen = np.stack([maps[views[drawn[row]]][row] for row in rows])
                 loss = self._loss(self._logits(seen), labels)
                 if not torch.isfinite(loss):
-                    raise FvrecError("the loss is no number", where=f"tower tuning, epoch {number}", found=float(loss))
+                    raise FvrecError(
+                        "the loss is no number", where=f"tower tuning, epoch {number}", found=float(loss.detach())
+                    )
                 self.optimiser.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.learning.parameters(), _GRADIENT_NORM)
