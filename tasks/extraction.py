@@ -26,7 +26,7 @@ from tasks.places import (
     tuned_digest,
 )
 from tasks.progress import bar
-from tasks.sft import open_features, tower_files
+from tasks.sft import open_features, tower_files, tower_of
 from tasks.shards import runner_of
 from tasks.stage import Stage, stage
 from tasks.threads import fitting_threads
@@ -75,7 +75,9 @@ def _extract(context: Context, model: str) -> None:
         raise SanityError("nothing was extracted: val and test hold no items", where=f"model {model}")
     from fvrec.vlm.extract import Extractor
 
-    extractor, cache = Extractor.of(_files(settings, model)), open_features(context)
+    extractor = Extractor.of(_files(settings, model))
+    extractor.require_tower(tower_of(settings).name)  # before every photo is encoded in vain
+    cache = open_features(context)
     with fitting_threads(settings):
         answers = _read(context, extractor, cache, items)
         calibration = _calibrate(context, model, answers, {item.item_id: item for item in items})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from fvrec.errors import SanityError
 from fvrec.records import Metric
 from tasks.context import Context
 from tasks.gates import check_answers, check_captions, sample
-from tasks.places import base_dir, feature_dir, tokenizer_dir
+from tasks.places import TOWER, base_dir, feature_dir, tokenizer_dir
 from tasks.progress import visible
 from tasks.threads import fitting_threads
 from warehouse import write
@@ -172,10 +173,13 @@ def _outcome_metrics(outcome: TrainingOutcome, method: str) -> list[Metric]:
 
 
 def describe_plans(settings: Settings) -> str:
-    """``outputs/logs/train_config.md``: every hyper-parameter of the three stages."""
+    """``outputs/logs/train_config.md``: the numbers of the three stages, and of the tower where it is tuned."""
     from fvrec.vlm.plan import device_kind, machine_precision
 
     plans = [training_plan(settings, method).as_dict() for method in ("pretrain", "sft", "lora")]
+    tuning = settings.budget.tuning
+    if tuning is not None:
+        plans.insert(0, {"method": TOWER, **asdict(tuning), "seed": settings.seed})
     head = (
         f"# Training configuration\n\nPreset `{settings.preset}`, max_length {settings.budget.max_length}, "
         f"tower {settings.budget.tower_name}, device {device_kind()}, {machine_precision()}, "

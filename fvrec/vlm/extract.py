@@ -163,10 +163,18 @@ class Extractor:
         return [self.encoder.fit(sample, self.answer_tokens) for sample in samples]
 
     def _read_batch(self, batch: Sequence[Fitted], cache: FeatureSource, mode: Mode) -> list[Reading]:
-        wanted = self.model.config.tower
-        if cache.tower_name not in ("", wanted):
-            raise FvrecError("the features are of another vision tower", found=cache.tower_name, allowed=wanted)
+        self.require_tower(cache.tower_name)
         return self._constrained(batch, cache) if mode == "constrained" else self._raw(batch, cache)
+
+    def require_tower(self, name: str) -> None:
+        """FvrecError unless the model was trained behind the tower of that name; one that is not known is let pass."""
+        wanted = self.model.config.tower
+        if name not in ("", wanted):
+            raise FvrecError(
+                "the features are of another vision tower than the model's",
+                found=name,
+                allowed=f"{wanted}: the preset and FVREC_TUNE_TOWER that the model was made with",
+            )
 
     @cached_property
     def tower(self) -> Tower:

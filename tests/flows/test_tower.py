@@ -87,6 +87,7 @@ def test_the_report_has_its_numbers_and_its_curve(made: Settings) -> None:
     assert [point.x for point in data.curves if (point.stage, point.curve) == ("tower", "loss")] == [1.0, 2.0]
     assert data.commands["tower"].startswith("fvrec sft ")
     assert "| val_accuracy |" in extraction_compare(data)
+    assert "## tower\n\n- method: tower\n- epochs: 2\n" in (made.logs / "train_config.md").read_text()
     assert (made.logs / "train_tower.log").read_text().count("val accuracy") == 2
 
 
@@ -135,7 +136,7 @@ def test_features_of_another_tower_are_refused(made: Settings) -> None:
     extractor = Extractor.load(made.models / "base")
     cache = FeatureCache(made.cache / "features", load_tower("lite0-tuned", weights=made.tower_weights("lite0-tuned")))
     item = Warehouse(made.database).items("embedded", ["test"])[0]
-    with pytest.raises(FvrecError, match="features are of another vision tower"):
+    with pytest.raises(FvrecError, match=r"another vision tower than the model.s.*FVREC_TUNE_TOWER"):
         extractor.read([extraction_sample(item, "image")], cache)
 
 
