@@ -269,6 +269,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     budget: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in options.budget.items()
     }
+    if options.tune:
+        preset = preset.tuned(TowerTuning(**options.tuning))
     preset = replace(preset, training=replace(preset.training, **budget), pool=options.pool or preset.pool)
     parts = read_split(options.items, options.extra, years=options.years)
     if options.limit:
@@ -278,7 +280,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tower_seed = None
     started = time.perf_counter()
     if options.tune:
-        preset = preset.tuned(TowerTuning(**options.tuning))
         tower_seed = _tune(
             preset, LabelledPhotos(parts.train, parts.val, options.root, fields), options.seed, options.tune
         )

@@ -25,6 +25,8 @@ TUNABLE = ("lite0", "lite2")
 """Towers whose last blocks can be fitted to a catalogue."""
 TUNED = "-tuned"
 """What the name of a tower ends with that was."""
+SWAPPED_PHOTOS = 0.3
+"""``TrainingBudget.swapped_photos`` behind a tuned tower, which knows the train photos better than any other."""
 STRATEGIES = ("base_rank", "mmr", "rl")
 
 
@@ -65,6 +67,7 @@ class TrainingBudget:
     gradient_checkpointing: bool = False
     label_smoothing: float = 0.0
     feature_dropout: float = 0.0
+    swapped_photos: float = 0.0
     views: tuple[str, ...] = ()
     bucket: int = 1
     evaluations: int = 0
@@ -132,12 +135,16 @@ class Preset:
         return asdict(self)
 
     def tuned(self, plan: TowerTuning | None = None) -> Preset:
-        """The same with a tower that is tuned first, by ``plan`` or as the preset says. FvrecError if it cannot be."""
+        """The same with a tower that is tuned first, by ``plan`` or as the preset says. FvrecError if it cannot be.
+
+        The VLM behind it is then taught with swapped photos (``SWAPPED_PHOTOS``).
+        """
         if self.tower not in TUNABLE:
             raise FvrecError(
                 "this tower cannot be tuned", where=f"preset {self.name}", found=self.tower, allowed=TUNABLE
             )
-        return replace(self, tuning=plan or self.tuning or TowerTuning())
+        training = replace(self.training, swapped_photos=SWAPPED_PHOTOS)
+        return replace(self, training=training, tuning=plan or self.tuning or TowerTuning())
 
     @property
     def tower_name(self) -> str:

@@ -21,7 +21,8 @@ class TrainingPlan:
 
     batch_size: samples an optimiser step sees, over all processes; ``accumulation`` splits it further, so that
     neither changes what is learned, the draws of dropout apart. feature_dropout: share of a photo's features, and of
-    the projector's hidden units, that a step does not see. views: augmented views of a photo
+    the projector's hidden units, that a step does not see. swapped_photos: share of the samples with photo and title
+    whose photo is another product's (``fvrec/vlm/schedule.py``). views: augmented views of a photo
     (``fvrec/vlm/pixels.py``) that are drawn from, beside the photo itself. bucket: so many batches are sorted by
     length together (1: none). evaluations: how often the loss on val is taken; patience: after so many of them
     without a better loss training stops and the best is kept (0: the last is kept). checkpoints: how many are made
@@ -41,6 +42,7 @@ class TrainingPlan:
     gradient_checkpointing: bool = False
     label_smoothing: float = 0.0
     feature_dropout: float = 0.0
+    swapped_photos: float = 0.0
     views: tuple[str, ...] = ()
     bucket: int = 1
     evaluations: int = 0
@@ -54,6 +56,8 @@ class TrainingPlan:
             raise FvrecError(
                 "batch_size is not a multiple of accumulation", found=self.batch_size, allowed=str(self.accumulation)
             )
+        if not 0.0 <= self.swapped_photos <= 1.0:
+            raise FvrecError("swapped_photos is no share", found=self.swapped_photos, allowed="0 to 1")
         if self.patience and not self.evaluations:
             raise FvrecError("early stopping needs evaluations on val", found=self.evaluations, allowed="1 or more")
 
