@@ -31,11 +31,10 @@ KEPT = (
     "macro_f1_frequent",
     "accuracy",
     "field_f1",
-    "majority_share",
     "accuracy_difference",
 )
-OF_E2 = ("ece", "ece_perfect", "ece_accepted", "brier", "accuracy_at_coverage")
-"""What is said of confidences: kept of the model whose confidences are used."""
+OF_E2 = ("majority_share", "ece", "ece_perfect", "ece_accepted", "brier", "accuracy_at_coverage")
+"""Kept of E2 alone: what hangs on no model, and what is said of confidences, of which E2's are used."""
 COLUMNS = (
     "source",
     "split",

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.nn import functional
 
-from fvrec.config import PRESETS, TrainingBudget
+from fvrec.config import PRESETS, SWAPPED_PHOTOS, TrainingBudget
 from fvrec.errors import FvrecError
 from fvrec.records import Item
 from fvrec.vlm.collate import TrainingCollator
@@ -219,6 +219,50 @@ def test_presets_name_known_options(name: str) -> None:
     assert asdict(plan)["batch_size"] % plan.accumulation == 0
     for view in plan.views:
         assert view_of("0" * 64, view) is not None
+
+
+def test_photos_beside_titles_are_swapped_by_the_seed_and_nothing_else_moves(items: list[Item]) -> None:
+    samples = sft_samples(items).samples
+    plain = Schedule(samples, plan_of("lora", epochs=200))
+    order = [plain[index] for index in range(len(plain))]
+    swapping = Schedule(samples, plan_of("lora", epochs=200, swapped_photos=0.3))
+    swapped = [swapping[index] for index in range(len(swapping))]
+    again = Schedule(samples, plan_of("lora", epochs=200, swapped_photos=0.3))
+    assert swapped == [again[index] for index in range(len(again))]
+
+    moved = [(now, was) for now, was in zip(swapped, order, strict=True) if now != was]
+    photo = {"image_sha256": "", "image_path": ""}
+    assert all(replace(now, **photo) == replace(was, **photo) for now, was in moved)
+    assert {now.inputs for now, _ in moved} == {"image_title"}
+    whose = {item.image_sha256: item for item in items}
+    assert all(str(whose[now.image_sha256].image_path) == now.image_path for now, _ in moved)
+
+    # The category's eight items stand for a half of the swaps, all twenty-four for the other; the own photo may be hit.
+    beside = sum(sample.inputs == "image_title" for sample in order)
+    for wanted, found in (
+        (0.3 * (0.5 * 7 / 8 + 0.5 * 23 / 24), len(moved)),
+        (0.3 * 0.5 * 16 / 24, sum(_category(whose, now) != _category(whose, was) for now, was in moved)),
+    ):
+        assert abs(found - wanted * beside) < 4 * math.sqrt(beside * wanted * (1 - wanted))
+
+
+def _category(whose: dict[str, Item], sample: Sample) -> str:
+    return whose[sample.image_sha256].values["category"]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, math.nan])
+def test_a_share_of_swapped_photos_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(FvrecError, match="swapped_photos is no share"):
+        plan_of("lora", swapped_photos=share)
+
+
+def test_the_vlm_behind_a_tuned_tower_is_taught_with_swapped_photos() -> None:
+    plain = PRESETS["tiny"]
+    tuned = plain.tuned()
+    assert plain.training.swapped_photos == 0.0
+    assert TrainingPlan.of(tuned.training, "lora", 1).swapped_photos == SWAPPED_PHOTOS
+    assert TrainingPlan.of(tuned.training, "sft", 1).swapped_photos == SWAPPED_PHOTOS
+    assert replace(tuned.training, swapped_photos=0.0) == plain.training
 
 
 def test_views_are_drawn_evenly_by_the_seed_and_move_nothing_else(items: list[Item]) -> None:
