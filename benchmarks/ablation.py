@@ -80,11 +80,34 @@ class Run:
     def folder(self, method: Method) -> Path:
         return self.work / ("base" if method == "pretrain" else method)
 
+    def plan(self, method: Method) -> TrainingPlan:
+        return TrainingPlan.of(self.preset.training, method, self.seed)
+
+    def note_plan(self, method: Method) -> None:
+        """Write down by which plan the model of this stage is made."""
+        atomic_write(self._note(method), json.dumps(self.plan(method).as_dict(), indent=1) + "\n")
+
+    def _note(self, method: Method) -> Path:
+        return self.work / f"{method}_plan.json"
+
+    def _require_plan(self, method: Method) -> None:
+        """FvrecError when the model that lies there is known to be of another plan."""
+        if not self._note(method).exists():
+            return
+        wanted: dict[str, Any] = json.loads(json.dumps(self.plan(method).as_dict()))
+        found = json.loads(self._note(method).read_text(encoding="utf-8"))
+        if other := sorted(name for name in wanted if wanted[name] != found.get(name)):
+            raise FvrecError(
+                "a model of another plan lies there", where=self.folder(method), found=other, allowed="another --work"
+            )
+
     def train(self, method: Method) -> None:
         """One stage, from what the stages before it left; not again when a run that was stopped had finished it."""
         if self.folder(method).is_dir():
+            self._require_plan(method)
             return
-        plan = TrainingPlan.of(self.preset.training, method, self.seed)
+        plan = self.plan(method)
+        self.note_plan(method)
         shown, held = (_samples(part, method) for part in (self.parts.train, self.parts.val))
         tokenizer = load_tokenizer(self.work / "tokenizer")
         if method == "pretrain":
@@ -294,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     run = Run(preset, parts, cache, options.work, options.seed, source, fields)
     rows, kept, seconds = ablate(run, options.methods)
-    spent = asdict(preset.training) | ({"tuning": asdict(preset.tuning)} if preset.tuning else {})
+    spent = _spent(preset)
     budget_digest = hashlib.sha256(json.dumps(spent, sort_keys=True).encode()).hexdigest()[:8]
     facts: dict[str, Any] = {
         "source": source, "preset": preset.name, "seed": options.seed, "device": device_kind(), "years": options.years,
@@ -313,6 +336,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if one.mode == "constrained" or one.model == "base":
                     file.write(json.dumps({"split": split, **asdict(one)}, ensure_ascii=False) + "\n")
     return 0
+
+
+def _spent(preset: Preset) -> dict[str, Any]:
+    """The budget that a run is known by. What came later and is not used is left out: earlier runs keep their names."""
+    training = asdict(preset.training)
+    if not preset.training.swapped_photos:
+        del training["swapped_photos"]
+    return training | ({"tuning": asdict(preset.tuning)} if preset.tuning else {})
 
 
 def _tune(preset: Preset, photos: LabelledPhotos, seed: int, folder: Path) -> int:

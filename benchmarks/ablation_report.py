@@ -33,8 +33,8 @@ KEPT = (
     "field_f1",
     "accuracy_difference",
 )
-OF_E2 = ("majority_share", "ece", "ece_perfect", "ece_accepted", "brier", "accuracy_at_coverage")
-"""Kept of E2 alone: what hangs on no model, and what is said of confidences, of which E2's are used."""
+OF_E2 = ("ece", "ece_perfect", "ece_accepted", "brier", "accuracy_at_coverage")
+"""What is said of confidences: kept of the model whose confidences are used."""
 COLUMNS = (
     "source",
     "split",
@@ -92,7 +92,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _is_kept(row: Row) -> bool:
-    wanted = row["metric"] in KEPT or (row["metric"] in OF_E2 and row["model"] == "lora")
+    of_e2 = row["model"] == "lora"
+    wanted = row["metric"] in KEPT or (row["metric"] in OF_E2 and of_e2)
+    if row["metric"] == "majority_share":  # hangs on no model: once a field is enough
+        wanted = of_e2 and (row["inputs"], row["mode"]) == ("image", "constrained")
     return wanted and not math.isnan(row["value"])  # not a number: nothing to score there
 
 
@@ -144,7 +147,9 @@ def _seeds(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _tuned(run: Mapping[str, Any]) -> str:
-    return " with a tuned tower" if run["training"].get("tuning") else ""
+    training = run["training"]
+    tower = " with a tuned tower" if training.get("tuning") else ""
+    return f"{tower}{' and' if tower else ' with'} swapped photos" if training.get("swapped_photos") else tower
 
 
 def _over(runs: Sequence[Mapping[str, Any]], metric: str, model: str, inputs: str, field: str = "") -> str:

@@ -143,7 +143,7 @@ class Preset:
             raise FvrecError(
                 "this tower cannot be tuned", where=f"preset {self.name}", found=self.tower, allowed=TUNABLE
             )
-        training = replace(self.training, swapped_photos=SWAPPED_PHOTOS)
+        training = replace(self.training, swapped_photos=self.training.swapped_photos or SWAPPED_PHOTOS)
         return replace(self, training=training, tuning=plan or self.tuning or TowerTuning())
 
     @property
@@ -186,7 +186,7 @@ _SMALL = replace(
     name="small",
     purpose="the size of MiniMind2-Small (26 M) on the same tower: hours on two cores",
     llm=LanguageModelSize(8, 512, kv_heads=2, intermediate=1408, bpe_vocabulary=6000, family="llama"),
-    # At 1e-3 E2's loss on Myntra rose from .77 to 3 in its second pass; batches of 128, as `large` has them, bear it.
+    # At 1e-3 E2's loss on Myntra rose from .77 to 3 in its second pass (docs/results/extraction.md).
     training=replace(_LONG, lora_lr=4e-4),
 )
 _PUBLISHED = replace(_LONG, pretrain_epochs=0, pretrain_lr=4e-4, sft_lr=4e-4, lora_lr=4e-4)
@@ -314,9 +314,8 @@ class Settings(BaseSettings):
         preset = get_preset(self.preset)
         if self.pool is not None:
             preset = replace(preset, pool=self.pool)
-        if self.tune_tower is None:
-            return preset
-        return preset.tuned() if self.tune_tower else replace(preset, tuning=None)
+        tuned = preset.tuning is not None if self.tune_tower is None else self.tune_tower
+        return preset.tuned() if tuned else replace(preset, tuning=None)
 
     @property
     def data(self) -> Path:

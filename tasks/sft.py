@@ -154,6 +154,8 @@ def _training_config(method: Method) -> Callable[[Settings], Mapping[str, Any]]:
 
 
 def _concerns(name: str, method: str) -> bool:
+    if name == "swapped_photos":
+        return method != "pretrain"
     return not name.startswith(tuple({"pretrain_", "sft_", "lora_"} - {f"{method}_"}))
 
 

@@ -22,7 +22,7 @@ class TrainingPlan:
     batch_size: samples an optimiser step sees, over all processes; ``accumulation`` splits it further, so that
     neither changes what is learned, the draws of dropout apart. feature_dropout: share of a photo's features, and of
     the projector's hidden units, that a step does not see. swapped_photos: share of the samples with photo and title
-    whose photo is another product's (``fvrec/vlm/schedule.py``). views: augmented views of a photo
+    whose photo is drawn from all products (``fvrec/vlm/schedule.py``). views: augmented views of a photo
     (``fvrec/vlm/pixels.py``) that are drawn from, beside the photo itself. bucket: so many batches are sorted by
     length together (1: none). evaluations: how often the loss on val is taken; patience: after so many of them
     without a better loss training stops and the best is kept (0: the last is kept). checkpoints: how many are made
@@ -65,8 +65,12 @@ class TrainingPlan:
     def of(cls, budget: TrainingBudget, method: Method, seed: int) -> TrainingPlan:
         """What a preset's budget says about one stage: what both name alike, and the stage's own epochs and rate."""
         alike = {field.name for field in fields(cls)} & {field.name for field in fields(budget)}
-        others = {"pretrain": {"lora_rank", "lora_alpha", "quantize"}, "lora": {"freeze_llm"}}
-        left_out = others.get(method, others["pretrain"] | others["lora"])
+        of_lora = {"lora_rank", "lora_alpha", "quantize"}
+        left_out = {
+            "pretrain": {*of_lora, "swapped_photos"},
+            "sft": {*of_lora, "freeze_llm"},
+            "lora": {"freeze_llm"},
+        }[method]
         return cls(
             method=method,
             epochs=getattr(budget, f"{method}_epochs"),

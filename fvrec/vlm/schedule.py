@@ -10,6 +10,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from fvrec.errors import FvrecError
+from fvrec.prompts import texts_of
 from fvrec.schema import UNKNOWN, parse_answer
 from fvrec.vlm.plan import TrainingPlan
 from fvrec.vlm.samples import Sample
@@ -135,7 +136,7 @@ def _bucketed(pool: Sequence[Sample], size: int, length: Length | None, rng: ran
 def _with_swapped_photos(
     order: Sequence[Sample], by_item: Mapping[str, Mapping[str, Sample]], plan: TrainingPlan
 ) -> Iterator[Sample]:
-    """A share of the samples with photo and title shows another product's photo; half of those one of its category.
+    """A share of the samples with photo and title shows a photo drawn from all products, or half the time its category.
 
     A tower may be surer of train photos than of new ones; one that was tuned on them is. Were a photo never wrong
     beside a title, the model would learn to believe it where the title knows better. What titles do not say is still
@@ -148,7 +149,8 @@ def _with_swapped_photos(
     for sample in shown:
         alike.setdefault(categories[sample.item_id], []).append(sample)
     for sample in order:
-        if sample.inputs != _BOTH or rng.random() >= plan.swapped_photos:
+        # Without any text the photo is all there is to read.
+        if sample.inputs != _BOTH or not any(texts_of(sample.messages)) or rng.random() >= plan.swapped_photos:
             yield sample
             continue
         other = rng.choice(alike[categories[sample.item_id]] if rng.random() < _SAME_CATEGORY else shown)

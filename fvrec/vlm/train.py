@@ -115,7 +115,7 @@ def _identity(
 ) -> Mapping[str, Any]:
     """What must be the same for a checkpoint to be gone on from: plan, data in order, base, features, code."""
     parts = [[part[index] for index in range(len(part))] for part in (schedule, held) if part is not None]
-    shown = [[(s.item_id, s.inputs, s.view, s.prompt, s.target) for s in part] for part in parts]
+    shown = [[(s.item_id, s.inputs, s.image_sha256, s.view, s.prompt, s.target) for s in part] for part in parts]
     return {
         "plan": plan.as_dict(),
         "samples": digest_json(shown),

@@ -100,3 +100,34 @@ def test_a_run_of_another_budget_stands_beside_the_first(tmp_path: Path) -> None
     again = written(tmp_path, longer, options=["--add"])
     assert again == page
     assert '"sft_epochs": 9' in again
+
+
+def test_a_heading_says_which_tower_and_whether_photos_were_swapped(tmp_path: Path) -> None:
+    tuned = {"tuning": {"epochs": 7}}
+    for number, (training, words) in enumerate(
+        [
+            ({}, ""),
+            (tuned, " with a tuned tower"),
+            ({"swapped_photos": 0.3}, " with swapped photos"),
+            ({**tuned, "swapped_photos": 0.3}, " with a tuned tower and swapped photos"),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        page = written(folder, {**run(1, 0.80, -0.02), "training": training})
+        assert f"## shop, preset `tiny`{words}, seed 1 (split by group)" in page
+
+
+def test_the_majority_share_is_kept_once_a_field(tmp_path: Path) -> None:
+    one = run(1, 0.80, -0.02)
+    shares = [
+        {**row("majority_share", model, 0.5, field="color"), "inputs": inputs, "mode": mode}
+        for model in ("base", "lora")
+        for inputs in ("image", "title")
+        for mode in ("raw", "constrained")
+    ]
+    written(tmp_path, {**one, "rows": [*one["rows"], *shares]})
+    kept = json.loads((tmp_path / "extraction.json").read_text())
+    assert [(row["model"], row["inputs"], row["mode"]) for row in kept if row["metric"] == "majority_share"] == [
+        ("lora", "image", "constrained")
+    ]

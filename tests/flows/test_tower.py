@@ -64,6 +64,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, preset: str, prefect_home: Pa
 
 
 def test_all_behind_it_is_made_with_the_tuned_tower(made: Settings) -> None:
+    assert made.budget.training.swapped_photos == config.SWAPPED_PHOTOS
     warehouse = Warehouse(made.database)
     name = warehouse.embedding_model("embedded")
     assert re.fullmatch("lite0-tuned-[0-9a-f]{8}", name)

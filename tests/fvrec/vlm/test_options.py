@@ -250,6 +250,12 @@ def _category(whose: dict[str, Item], sample: Sample) -> str:
     return whose[sample.image_sha256].values["category"]
 
 
+def test_a_photo_without_any_text_is_not_swapped(items: list[Item]) -> None:
+    samples = sft_samples([replace(item, title="") for item in items]).samples
+    plain, swapping = (Schedule(samples, plan_of("lora", epochs=200, swapped_photos=share)) for share in (0.0, 0.9))
+    assert [swapping[index] for index in range(len(swapping))] == [plain[index] for index in range(len(plain))]
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.5, math.nan])
 def test_a_share_of_swapped_photos_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(FvrecError, match="swapped_photos is no share"):
@@ -262,6 +268,7 @@ def test_the_vlm_behind_a_tuned_tower_is_taught_with_swapped_photos() -> None:
     assert plain.training.swapped_photos == 0.0
     assert TrainingPlan.of(tuned.training, "lora", 1).swapped_photos == SWAPPED_PHOTOS
     assert TrainingPlan.of(tuned.training, "sft", 1).swapped_photos == SWAPPED_PHOTOS
+    assert TrainingPlan.of(tuned.training, "pretrain", 1).swapped_photos == 0.0, "it has no titles beside photos"
     assert replace(tuned.training, swapped_photos=0.0) == plain.training
 
 
