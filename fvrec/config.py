@@ -186,7 +186,7 @@ _SMALL = replace(
     name="small",
     purpose="the size of MiniMind2-Small (26 M) on the same tower: hours on two cores",
     llm=LanguageModelSize(8, 512, kv_heads=2, intermediate=1408, bpe_vocabulary=6000, family="llama"),
-    # At 1e-3 E2's loss on Myntra rose from .77 to 3 in its second pass (docs/results/extraction.md).
+    # At 1e-3 E2's loss on Myntra rose from the end of its first pass on (docs/results/extraction.md).
     training=replace(_LONG, lora_lr=4e-4),
 )
 _PUBLISHED = replace(_LONG, pretrain_epochs=0, pretrain_lr=4e-4, sft_lr=4e-4, lora_lr=4e-4)
